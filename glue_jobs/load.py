@@ -1,0 +1,43 @@
+"""Load: all published batches that the warehouse does not hold yet, by parallel COPY, in one transaction."""
+
+import time
+
+from retail_etl import model, runtime
+from retail_etl.lake import Lake
+from retail_etl.raw import RawZone
+from retail_etl.runtime import NOTHING_TO_DO, Job, Result
+from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.warehouse import Warehouse, open_warehouse
+
+
+def run(job: Job) -> Result:
+    """Bring the warehouse to the last published batch. The ledger in it says what it holds, whatever crashed."""
+    zone = RawZone(job.option("lake"))
+    with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
+        loaded = warehouse.loaded_until()
+        batches = zone.published_after(loaded)
+        rows = _load(job, warehouse, loaded, batches) if batches else {}
+        for batch_id in zone.waiting("load"):
+            zone.finish(batch_id, "load", {"tables": rows if batch_id in batches else {}})
+    return Result("succeeded", sum(rows.values()), tuple(batches)) if batches else NOTHING_TO_DO
+
+
+def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int]) -> dict[str, int]:
+    lake = Lake(job.spark)
+
+    def stage(table: StarTable) -> int:
+        rows = lake.rows(table)
+        since = time.monotonic()
+        job.progress.start(table.name)
+        new = (rows[BATCH_ID] > loaded) & (rows[BATCH_ID] <= batches[-1])
+        staged = warehouse.stage(table, rows.where(new))
+        job.progress.finish(table.name, staged, time.monotonic() - since)
+        return staged
+
+    facts_first = sorted(model.STAR.values(), key=lambda table: not (table.is_fact or table.large))
+    staged = runtime.side_by_side({table.name: lambda t=table: stage(t) for table in facts_first})
+    return warehouse.commit(batches, staged)
+
+
+if __name__ == "__main__":
+    runtime.main(run, ("lake",), warehouse_secret="")

@@ -1,0 +1,79 @@
+"""Transform: the raw rows of each waiting batch → the star tables, written on the batch's branch of the lake."""
+
+import time
+from dataclasses import asdict
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - its usual name
+
+from retail_etl import model, runtime, star
+from retail_etl.lake import Lake, Written
+from retail_etl.raw import Manifest, RawZone
+from retail_etl.runtime import NOTHING_TO_DO, Job, Result
+from retail_etl.schema import StarTable
+
+
+def run(job: Job) -> Result:
+    """Take every batch that the raw gate let through, in order; each builds on what the one before it wrote."""
+    zone = RawZone(job.option("lake"))
+    waiting = zone.waiting("transform")
+    if not waiting:
+        return NOTHING_TO_DO
+    lake = Lake(job.spark)
+    lake.create_missing()
+    rows = sum(_transform(job, zone, lake, batch_id) for batch_id in waiting)
+    return Result("succeeded", rows, tuple(waiting))
+
+
+def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
+    extract = zone.expect_manifest(batch_id, "extract")
+    before = zone.waiting("publish")
+    read = {name for name, entry in extract["tables"].items() if entry["rows"] is not None}
+    touched = [table for table in model.STAR.values() if read & set(table.sources)]
+    since = time.monotonic()
+
+    def write(table: StarTable) -> Written | None:
+        job.progress.start(table.name)
+        written = _write(job, zone, lake, table, extract, lake.latest(table, before))
+        job.progress.finish(table.name, written.rows if written else 0, written.seconds if written else 0.0)
+        return written
+
+    largest_first = sorted(touched, key=lambda table: -sum(extract["tables"][s]["rows"] or 0 for s in table.sources))
+    written = runtime.side_by_side({table.name: lambda t=table: write(t) for table in largest_first})
+    if any(table.is_fact and written[table.name] for table in touched):
+        written["dim_date"] = _write_calendar(lake, batch_id, before)
+    tables = {name: asdict(result) for name, result in written.items() if result}
+    zone.finish(batch_id, "transform", {"seconds": round(time.monotonic() - since, 3), "tables": tables})
+    return sum(entry["rows"] for entry in tables.values())
+
+
+def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manifest, parent: str) -> Written | None:
+    batch_id = extract["batch_id"]
+    frames = [_source(job, zone, name, extract) for name in table.sources]
+    frame = star.BUILDERS[table.name](*frames)
+    if not table.is_fact:
+        return lake.merge_dimension(table, frame, batch_id, parent)
+    seen_until = extract["tables"][table.sources[0]]["seen_until"]
+    return lake.append_versions(table, frame, batch_id, parent, _seen_before(frames[0], table.key, seen_until))
+
+
+def _source(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
+    table = model.SOURCE[name]
+    return (zone.full_copy if table.extract == "snapshot" else zone.read)(job.spark, table, extract)
+
+
+def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame:
+    """The keys of rows that an earlier batch may have seen as they are: not newer than all it had shown by then."""
+    unknown = F.col("last_updated").isNull()
+    old = F.col("last_updated") <= F.lit((seen_until or "").replace(" ", "T"))
+    return rows.where(unknown | old).select(key)
+
+
+def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | None:
+    facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
+    days = star.dim_date(lake.date_span(facts))
+    return lake.merge_dimension(model.DIM_DATE, days, batch_id, lake.latest(model.DIM_DATE, before))
+
+
+if __name__ == "__main__":
+    runtime.main(run)

@@ -1,0 +1,25 @@
+"""The errors that people meet. Each message says what was found, where, and what to do now."""
+
+
+class RetailEtlError(Exception):
+    """Everything that this platform raises on purpose; its text is meant to be shown as it is."""
+
+
+class ConfigurationError(RetailEtlError):
+    """An argument, a setting or a secret is missing or cannot be read."""
+
+
+class DatabaseError(RetailEtlError):
+    """A database cannot be reached, or refuses what it was asked."""
+
+
+class ContractError(RetailEtlError):
+    """The source does not look as the model says."""
+
+
+class StateError(RetailEtlError):
+    """The lake, its manifests or the warehouse's ledger contradict each other, or somebody else holds them."""
+
+
+class QualityError(RetailEtlError):
+    """A quality gate found rows that break an expectation, and rejected the batch."""

@@ -1,0 +1,232 @@
+"""The lake: Iceberg tables made from the model, written on a branch per batch, published by moving `main` to it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - its usual name
+
+from retail_etl import model
+from retail_etl.errors import StateError
+from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.spark import CATALOG
+
+NAMESPACE = "star"
+MAIN = "main"
+
+_PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+    # A batch brings few rows of a large dimension: marking them costs less than writing its files anew.
+    "write.merge.mode": "merge-on-read",
+    "write.distribution-mode": "none",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a batch wrote into one table: new versions, or rows of a dimension that are new or changed."""
+
+    rows: int
+    snapshot_id: int
+    seconds: float
+
+
+class Lake:
+    """The star tables of one lake. Readers see `main`; a batch is written and audited on a branch of its own."""
+
+    def __init__(self, spark: SparkSession, namespace: str = NAMESPACE) -> None:
+        self._spark = spark
+        self._namespace = namespace
+
+    # ------------------------------------------------------------------ tables
+
+    def create_missing(self) -> None:
+        """Make the namespace and the tables that are not there yet."""
+        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self._namespace}`")
+        there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self._namespace}`").collect()}
+        properties = ", ".join(f"'{name}' = '{value}'" for name, value in _PROPERTIES.items())
+        for table in model.STAR.values():
+            if table.name not in there:
+                self._spark.sql(
+                    f"CREATE TABLE {self._name(table)} ({table.spark_schema('lake')}, {BATCH_ID} BIGINT) "
+                    f"USING iceberg TBLPROPERTIES ({properties})"
+                )
+
+    def rows(self, table: StarTable, reference: str = MAIN) -> DataFrame:
+        """All rows of the table, with `batch_id`, as `main` or a batch's branch shows them."""
+        return self._spark.table(self._name(table, reference))
+
+    def latest(self, table: StarTable, batch_ids: Sequence[int]) -> str:
+        """What the table looks like after these batches: the branch of the last one that wrote it, else `main`."""
+        heads = self.heads(table)
+        return next((branch_of(batch) for batch in sorted(batch_ids, reverse=True) if branch_of(batch) in heads), MAIN)
+
+    def heads(self, table: StarTable) -> dict[str, int]:
+        """Branch → snapshot id; without `main` while nothing was ever published."""
+        refs = self._spark.sql(f"SELECT name, snapshot_id FROM {self._name(table)}.refs").collect()
+        return {row.name: row.snapshot_id for row in refs}
+
+    # ------------------------------------------------------------------ writing on the branch of a batch
+
+    def merge_dimension(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
+        """Insert the dimension rows that are new and update those that differ; None, and no branch, where none does.
+
+        `parent`: the reference that shows the rows as they were before this batch.
+        """
+        since = time.monotonic()
+        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
+        if parent not in self.heads(table):
+            return self._append(table, rows, batch_id, parent, since)
+        changed = self._without_equals(table, rows, self._near(table, self.rows(table, parent), frame)).cache()
+        try:
+            count = changed.count()
+            if count == 0:
+                return None
+            branch = self._open_branch(table, batch_id, parent)
+            changed.createOrReplaceTempView(f"changed_{table.name}")
+            self._spark.sql(
+                f"MERGE INTO {self._name(table, branch)} AS t USING changed_{table.name} AS s "
+                f"ON t.`{table.key}` = s.`{table.key}` "
+                "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+            )
+        finally:
+            changed.unpersist()
+        return Written(count, self.heads(table)[branch], _since(since))
+
+    def append_versions(
+        self, table: StarTable, frame: DataFrame, batch_id: int, parent: str, seen_before: DataFrame
+    ) -> Written | None:
+        """Append the fact rows that differ from their key's current version; None, and no branch, where none does.
+
+        `seen_before`: the keys (one column, the fact's key) that an earlier batch may have seen in this very version.
+        All others need no look-up.
+        """
+        since = time.monotonic()
+        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
+        if parent in self.heads(table):
+            near = self._near(table, self.rows(table, parent), seen_before)
+            if near is not None:
+                rows = self._without_equals(table, rows, _current(table, near))
+        return self._append(table, rows, batch_id, parent, since)
+
+    def _append(
+        self, table: StarTable, rows: DataFrame, batch_id: int, parent: str, since: float
+    ) -> Written | None:
+        branch = self._open_branch(table, batch_id, parent)
+        rows.writeTo(self._name(table, branch)).append()
+        head = self.heads(table)[branch]
+        added = self._added_records(table, head)
+        if added == 0:
+            self.drop_branch(table, batch_id)
+            return None
+        return Written(added, head, _since(since))
+
+    def _open_branch(self, table: StarTable, batch_id: int, parent: str) -> str:
+        """A fresh branch for the batch from the head of `parent`; what an earlier try left on it is gone."""
+        branch = branch_of(batch_id)
+        head = self.heads(table).get(parent)
+        version = "" if head is None else f" AS OF VERSION {head}"
+        self.drop_branch(table, batch_id)
+        self._spark.sql(f"ALTER TABLE {self._name(table)} CREATE BRANCH `{branch}`{version}")
+        return branch
+
+    def _near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
+        """The rows of `current` whose key lies in the range of the frame's keys, so that files outside of it are not
+        read; None where the frame has no rows. Small tables are read whole."""
+        if not (table.large or table.is_fact):
+            return current
+        low, high = frame.agg(F.min(table.key), F.max(table.key)).first() or (None, None)
+        return None if low is None else current.where(F.col(table.key).between(low, high))
+
+    def _without_equals(self, table: StarTable, rows: DataFrame, current: DataFrame | None) -> DataFrame:
+        """The rows that have no equal in `current`, over all columns of the model, NULLs being equal."""
+        if current is None:
+            return rows
+        others = current.select(*(F.col(name).alias(f"current_{name}") for name in table.column_names))
+        equal = [rows[name].eqNullSafe(others[f"current_{name}"]) for name in table.column_names]
+        return rows.join(others, on=equal, how="left_anti")
+
+    def _added_records(self, table: StarTable, snapshot_id: int) -> int:
+        summary = self._spark.sql(
+            f"SELECT summary['added-records'] FROM {self._name(table)}.snapshots WHERE snapshot_id = {snapshot_id}"
+        ).first()
+        return int(summary[0] or 0) if summary else 0
+
+    # ------------------------------------------------------------------ the calendar
+
+    def date_span(self, facts: Mapping[str, str]) -> DataFrame:
+        """`first_date` and `last_date`, a row for each fact table that has rows. `facts`: name → reference."""
+        spans = []
+        for name, reference in facts.items():
+            table = model.STAR[name]
+            rows = self.rows(table, reference)
+            first = F.least(*(F.min(column) for column in table.date_columns))
+            last = F.greatest(*(F.max(column) for column in table.date_columns))
+            spans.append(rows.agg(first.alias("first_date"), last.alias("last_date")))
+        span = spans[0]
+        for other in spans[1:]:
+            span = span.unionByName(other)
+        return span.where(F.col("first_date").isNotNull())
+
+    # ------------------------------------------------------------------ publishing
+
+    def publish(self, batch_id: int, intent: Mapping[str, int]) -> None:
+        """Move `main` of each table to what the batch wrote, dimensions first. `intent`: table name → snapshot id.
+
+        Doing it again, or going on after a crash, is safe: what `main` contains already counts as done.
+        """
+        for table in model.STAR.values():
+            if table.name in intent:
+                self._publish_table(table, batch_id, intent[table.name])
+
+    def _publish_table(self, table: StarTable, batch_id: int, snapshot_id: int) -> None:
+        heads = self.heads(table)
+        if heads.get(MAIN) != snapshot_id and snapshot_id not in self._published(table, heads):
+            if heads.get(branch_of(batch_id)) != snapshot_id:
+                raise StateError(
+                    f"The branch {branch_of(batch_id)} of {table.name} is not at snapshot {snapshot_id}, which was "
+                    "audited: somebody else wrote to it. Reject the batch, and its changes come again."
+                )
+            name = f"{self._namespace}.{table.name}"
+            self._spark.sql(f"CALL {CATALOG}.system.fast_forward('{name}', '{MAIN}', '{branch_of(batch_id)}')")
+        self.drop_branch(table, batch_id)
+
+    def _published(self, table: StarTable, heads: Mapping[str, int]) -> set[int]:
+        if MAIN not in heads:
+            return set()
+        ancestors = self._spark.sql(f"CALL {CATALOG}.system.ancestors_of('{self._namespace}.{table.name}')").collect()
+        return {row.snapshot_id for row in ancestors}
+
+    def drop_branch(self, table: StarTable, batch_id: int) -> None:
+        """Drop the batch's branch of the table where it has one."""
+        self._spark.sql(f"ALTER TABLE {self._name(table)} DROP BRANCH IF EXISTS `{branch_of(batch_id)}`")
+
+    def discard(self, batch_ids: Sequence[int]) -> None:
+        """Drop all that these batches wrote and did not publish."""
+        for table in model.STAR.values():
+            for batch_id in batch_ids:
+                self.drop_branch(table, batch_id)
+
+    def _name(self, table: StarTable, reference: str = MAIN) -> str:
+        name = f"{CATALOG}.`{self._namespace}`.`{table.name}`"
+        return name if reference == MAIN else f"{name}.`branch_{reference}`"
+
+
+def branch_of(batch_id: int) -> str:
+    """The name of a batch's branch."""
+    return f"batch_{batch_id}"
+
+
+def _current(table: StarTable, versions: DataFrame) -> DataFrame:
+    """The current version of each key: the one of the highest batch_id."""
+    version = F.struct(*(F.col(name) for name in table.column_names))
+    current = versions.groupBy(table.key).agg(F.max_by(version, BATCH_ID).alias("version"))
+    return current.select("version.*")
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

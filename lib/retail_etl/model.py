@@ -1,0 +1,423 @@
+"""THE model: every table of the source and of the star, said once. All else is derived from this file.
+
+Read it top-down: a source table with its contract, then the dimensions and facts that are made of them.
+Schemas, DDL, merge keys, quality gates and `docs/data-dictionary.md` follow from what stands here.
+"""
+
+from hashlib import sha256
+
+from retail_etl.schema import (
+    BOOLEAN,
+    DATE,
+    DATE_TEXT,
+    INT,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    Column,
+    SourceTable,
+    StarTable,
+    decimal,
+)
+
+PRICE = decimal(10, 2, warehouse="numeric(10,2)")
+AMOUNT = decimal(18, 4)
+
+_AUDIT = (
+    Column("created_at", TIMESTAMP, "When the application made the row, by its own clock."),
+    Column("last_updated", TIMESTAMP, "When it changed the row last. NULL is read as created_at.", nullable=True),
+)
+
+# --------------------------------------------------------------------------- source: small tables, read whole
+
+ADDRESS = SourceTable(
+    "address",
+    "One row per postal address.",
+    key="address_id",
+    extract="snapshot",
+    columns=(
+        Column("address_id", INT),
+        Column("address_line_1", TEXT),
+        Column("address_line_2", TEXT, nullable=True),
+        Column("district", TEXT, nullable=True),
+        Column("city", TEXT),
+        Column("postal_code", TEXT),
+        Column("country", TEXT),
+        Column("phone", TEXT),
+        *_AUDIT,
+    ),
+)
+
+COUNTERPARTY = SourceTable(
+    "counterparty",
+    "One row per company that is traded with.",
+    key="counterparty_id",
+    extract="snapshot",
+    columns=(
+        Column("counterparty_id", INT),
+        Column("counterparty_legal_name", TEXT),
+        Column("legal_address_id", INT, references="address.address_id"),
+        Column("commercial_contact", TEXT, nullable=True),
+        Column("delivery_contact", TEXT, nullable=True),
+        *_AUDIT,
+    ),
+)
+
+CURRENCY = SourceTable(
+    "currency",
+    "One row per currency.",
+    key="currency_id",
+    extract="snapshot",
+    columns=(
+        Column("currency_id", INT),
+        Column("currency_code", TEXT, "ISO 4217.", pattern="^[A-Z]{3}$"),
+        *_AUDIT,
+    ),
+)
+
+DEPARTMENT = SourceTable(
+    "department",
+    "One row per department of the company.",
+    key="department_id",
+    extract="snapshot",
+    columns=(
+        Column("department_id", INT),
+        Column("department_name", TEXT),
+        Column("location", TEXT, nullable=True),
+        Column("manager", TEXT, nullable=True),
+        *_AUDIT,
+    ),
+)
+
+DESIGN = SourceTable(
+    "design",
+    "One row per design of a product.",
+    key="design_id",
+    extract="snapshot",
+    columns=(
+        Column("design_id", INT),
+        Column("design_name", TEXT),
+        Column("file_location", TEXT),
+        Column("file_name", TEXT),
+        *_AUDIT,
+    ),
+)
+
+STAFF = SourceTable(
+    "staff",
+    "One row per member of staff.",
+    key="staff_id",
+    extract="snapshot",
+    columns=(
+        Column("staff_id", INT),
+        Column("first_name", TEXT),
+        Column("last_name", TEXT),
+        Column("department_id", INT, references="department.department_id"),
+        Column("email_address", TEXT),
+        *_AUDIT,
+    ),
+)
+
+PAYMENT_TYPE = SourceTable(
+    "payment_type",
+    "One row per kind of payment.",
+    key="payment_type_id",
+    extract="snapshot",
+    columns=(
+        Column("payment_type_id", INT),
+        Column("payment_type_name", TEXT),
+        *_AUDIT,
+    ),
+)
+
+# --------------------------------------------------------------------------- source: large tables, read from their fence
+
+SALES_ORDER = SourceTable(
+    "sales_order",
+    "One row per order that a counterparty placed.",
+    key="sales_order_id",
+    extract="incremental",
+    columns=(
+        Column("sales_order_id", INT),
+        Column("design_id", INT, references="design.design_id"),
+        Column("staff_id", INT, references="staff.staff_id"),
+        Column("counterparty_id", INT, references="counterparty.counterparty_id"),
+        Column("units_sold", INT, minimum=0),
+        Column("unit_price", PRICE, "In the order's currency.", minimum=0),
+        Column("currency_id", INT, references="currency.currency_id"),
+        Column("agreed_delivery_date", DATE_TEXT),
+        Column("agreed_payment_date", DATE_TEXT),
+        Column("agreed_delivery_location_id", INT, references="address.address_id"),
+        *_AUDIT,
+    ),
+)
+
+PURCHASE_ORDER = SourceTable(
+    "purchase_order",
+    "One row per order that the company placed.",
+    key="purchase_order_id",
+    extract="incremental",
+    columns=(
+        Column("purchase_order_id", INT),
+        Column("staff_id", INT, references="staff.staff_id"),
+        Column("counterparty_id", INT, references="counterparty.counterparty_id"),
+        Column("item_code", TEXT),
+        Column("item_quantity", INT, minimum=0),
+        Column("item_unit_price", AMOUNT, "In the order's currency.", minimum=0),
+        Column("currency_id", INT, references="currency.currency_id"),
+        Column("agreed_delivery_date", DATE_TEXT),
+        Column("agreed_payment_date", DATE_TEXT),
+        Column("agreed_delivery_location_id", INT, references="address.address_id"),
+        *_AUDIT,
+    ),
+)
+
+TRANSACTION = SourceTable(
+    "transaction",
+    "One row per transaction, which belongs to one sales order or one purchase order.",
+    key="transaction_id",
+    extract="incremental",
+    columns=(
+        Column("transaction_id", INT),
+        Column("transaction_type", TEXT, one_of=("SALE", "PURCHASE")),
+        Column("sales_order_id", INT, nullable=True, references="sales_order.sales_order_id"),
+        Column("purchase_order_id", INT, nullable=True, references="purchase_order.purchase_order_id"),
+        *_AUDIT,
+    ),
+)
+
+PAYMENT = SourceTable(
+    "payment",
+    "One row per payment of a transaction, due or paid.",
+    key="payment_id",
+    extract="incremental",
+    columns=(
+        Column("payment_id", INT),
+        Column("transaction_id", INT, references="transaction.transaction_id"),
+        Column("counterparty_id", INT, references="counterparty.counterparty_id"),
+        Column("payment_amount", AMOUNT, "In the payment's currency."),
+        Column("currency_id", INT, references="currency.currency_id"),
+        Column("payment_type_id", INT, references="payment_type.payment_type_id"),
+        Column("paid", BOOLEAN),
+        Column("payment_date", DATE_TEXT),
+        Column("company_ac_number", INT),
+        Column("counterparty_ac_number", INT),
+        *_AUDIT,
+    ),
+)
+
+# --------------------------------------------------------------------------- star: dimensions, in the order of publishing
+
+DIM_DATE = StarTable(
+    "dim_date",
+    "One row per day from the first to the last date that any fact names, without holes.",
+    key="date_id",
+    sources=(),
+    by_day=True,
+    columns=(
+        Column("date_id", DATE),
+        Column("year", INT),
+        Column("month", INT),
+        Column("day", INT),
+        Column("day_of_week", INT, "Monday is 1, Sunday is 7."),
+        Column("day_name", TEXT, "In English."),
+        Column("month_name", TEXT, "In English."),
+        Column("quarter", INT),
+    ),
+)
+
+DIM_STAFF = StarTable(
+    "dim_staff",
+    "One row per member of staff, with the department as it is now.",
+    key="staff_id",
+    sources=("staff", "department"),
+    columns=(
+        Column("staff_id", INT),
+        Column("first_name", TEXT),
+        Column("last_name", TEXT),
+        Column("department_name", TEXT),
+        Column("location", TEXT, "Of the department; empty where it has none."),
+        Column("email_address", TEXT),
+    ),
+)
+
+DIM_LOCATION = StarTable(
+    "dim_location",
+    "One row per postal address that things are delivered to.",
+    key="location_id",
+    sources=("address",),
+    columns=(
+        Column("location_id", INT),
+        Column("address_line_1", TEXT),
+        Column("address_line_2", TEXT, nullable=True),
+        Column("district", TEXT, nullable=True),
+        Column("city", TEXT),
+        Column("postal_code", TEXT),
+        Column("country", TEXT),
+        Column("phone", TEXT),
+    ),
+)
+
+DIM_CURRENCY = StarTable(
+    "dim_currency",
+    "One row per currency.",
+    key="currency_id",
+    sources=("currency",),
+    columns=(
+        Column("currency_id", INT),
+        Column("currency_code", TEXT, "ISO 4217."),
+        Column("currency_name", TEXT, "The name that ISO 4217 gives the code, in English."),
+    ),
+)
+
+DIM_DESIGN = StarTable(
+    "dim_design",
+    "One row per design of a product.",
+    key="design_id",
+    sources=("design",),
+    columns=(
+        Column("design_id", INT),
+        Column("design_name", TEXT),
+        Column("file_location", TEXT),
+        Column("file_name", TEXT),
+    ),
+)
+
+DIM_COUNTERPARTY = StarTable(
+    "dim_counterparty",
+    "One row per company that is traded with, with its legal address as it is now.",
+    key="counterparty_id",
+    sources=("counterparty", "address"),
+    columns=(
+        Column("counterparty_id", INT),
+        Column("counterparty_legal_name", TEXT),
+        Column("counterparty_legal_address_line_1", TEXT),
+        Column("counterparty_legal_address_line_2", TEXT, nullable=True),
+        Column("counterparty_legal_district", TEXT, nullable=True),
+        Column("counterparty_legal_city", TEXT),
+        Column("counterparty_legal_postal_code", TEXT),
+        Column("counterparty_legal_country", TEXT),
+        Column("counterparty_legal_phone_number", TEXT),
+    ),
+)
+
+DIM_PAYMENT_TYPE = StarTable(
+    "dim_payment_type",
+    "One row per kind of payment.",
+    key="payment_type_id",
+    sources=("payment_type",),
+    columns=(
+        Column("payment_type_id", INT),
+        Column("payment_type_name", TEXT),
+    ),
+)
+
+DIM_TRANSACTION = StarTable(
+    "dim_transaction",
+    "One row per transaction.",
+    key="transaction_id",
+    sources=("transaction",),
+    large=True,
+    columns=(
+        Column("transaction_id", INT),
+        Column("transaction_type", TEXT),
+        Column("sales_order_id", INT, nullable=True, references="fact_sales_order.sales_order_id"),
+        Column("purchase_order_id", INT, nullable=True, references="fact_purchase_order.purchase_order_id"),
+    ),
+)
+
+# --------------------------------------------------------------------------- star: facts
+
+
+def _version_columns(last_updated_time: str) -> tuple[Column, ...]:
+    return (
+        Column("created_date", DATE, references="dim_date.date_id"),
+        Column("created_time", TIME),
+        Column("last_updated_date", DATE, "Tells versions apart.", references="dim_date.date_id"),
+        Column(last_updated_time, TIME, "Tells versions apart."),
+    )
+
+
+FACT_SALES_ORDER = StarTable(
+    "fact_sales_order",
+    "One row per version of a sales order.",
+    key="sales_order_id",
+    serial="sales_record_id",
+    sources=("sales_order",),
+    columns=(
+        Column("sales_order_id", INT),
+        *_version_columns("last_updated_time"),
+        Column("sales_staff_id", INT, references="dim_staff.staff_id"),
+        Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
+        Column("units_sold", INT),
+        Column("unit_price", PRICE, "In the order's currency."),
+        Column("currency_id", INT, references="dim_currency.currency_id"),
+        Column("design_id", INT, references="dim_design.design_id"),
+        Column("agreed_payment_date", DATE, references="dim_date.date_id"),
+        Column("agreed_delivery_date", DATE, references="dim_date.date_id"),
+        Column("agreed_delivery_location_id", INT, references="dim_location.location_id"),
+    ),
+)
+
+FACT_PURCHASE_ORDER = StarTable(
+    "fact_purchase_order",
+    "One row per version of a purchase order.",
+    key="purchase_order_id",
+    serial="purchase_record_id",
+    sources=("purchase_order",),
+    columns=(
+        Column("purchase_order_id", INT),
+        *_version_columns("last_updated_time"),
+        Column("staff_id", INT, references="dim_staff.staff_id"),
+        Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
+        Column("item_code", TEXT),
+        Column("item_quantity", INT),
+        Column("item_unit_price", AMOUNT, "In the order's currency."),
+        Column("currency_id", INT, references="dim_currency.currency_id"),
+        Column("agreed_delivery_date", DATE, references="dim_date.date_id"),
+        Column("agreed_payment_date", DATE, references="dim_date.date_id"),
+        Column("agreed_delivery_location_id", INT, references="dim_location.location_id"),
+    ),
+)
+
+FACT_PAYMENT = StarTable(
+    "fact_payment",
+    "One row per version of a payment.",
+    key="payment_id",
+    serial="payment_record_id",
+    sources=("payment",),
+    columns=(
+        Column("payment_id", INT),
+        *_version_columns("last_updated"),
+        Column("transaction_id", INT, references="dim_transaction.transaction_id"),
+        Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
+        Column("payment_amount", AMOUNT, "In the payment's currency."),
+        Column("currency_id", INT, references="dim_currency.currency_id"),
+        Column("payment_type_id", INT, references="dim_payment_type.payment_type_id"),
+        Column("paid", BOOLEAN),
+        Column("payment_date", DATE, references="dim_date.date_id"),
+    ),
+)
+
+SOURCE: dict[str, SourceTable] = {
+    table.name: table
+    for table in (
+        ADDRESS, COUNTERPARTY, CURRENCY, DEPARTMENT, DESIGN, STAFF, PAYMENT_TYPE,
+        SALES_ORDER, PURCHASE_ORDER, TRANSACTION, PAYMENT,
+    )
+}  # fmt: skip
+"""The source tables by name, a table after those it refers to or beside them."""
+
+STAR: dict[str, StarTable] = {
+    table.name: table
+    for table in (
+        DIM_DATE, DIM_STAFF, DIM_LOCATION, DIM_CURRENCY, DIM_DESIGN, DIM_COUNTERPARTY, DIM_PAYMENT_TYPE,
+        DIM_TRANSACTION, FACT_SALES_ORDER, FACT_PURCHASE_ORDER, FACT_PAYMENT,
+    )
+}  # fmt: skip
+"""The star tables by name, in the order in which they are published: no fact is seen without its dimension."""
+
+
+def contract_version() -> str:
+    """A short hash of the source tables' contract: two manifests with the same one were read by the same rules."""
+    return sha256(repr(tuple(SOURCE.values())).encode()).hexdigest()[:12]

@@ -1,0 +1,150 @@
+"""What source and warehouse share: where a PostgreSQL is, a connection to it, and errors that say what to do."""
+
+import socket
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError as ServerError
+from pg8000.exceptions import InterfaceError
+
+from retail_etl.errors import ConfigurationError, DatabaseError
+
+APPLICATION = "retail-etl"
+CONNECT_TIMEOUT_SECONDS = 10
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SSL_MODES = ("disable", "require", "verify-full")
+_CURES = {
+    "28P01": "Check user and password.",
+    "28000": "Check that pg_hba.conf lets this user in.",
+    "3D000": "Check the name of the database.",
+    "53300": "The server has no connection left: raise max_connections, or wait.",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A PostgreSQL database and how to reach it. `role` is what it is to us: `source` or `warehouse`."""
+
+    role: str
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str = field(repr=False)
+    ssl_mode: str = "disable"
+
+    @classmethod
+    def from_url(cls, role: str, url: str) -> "Database":
+        """From `postgresql://user:password@host:port/database[?sslmode=…]`; ConfigurationError where it is not one."""
+        form = "postgresql://user:password@host:port/database"
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 5432
+        except ValueError as error:
+            raise ConfigurationError(f"The URL of the {role} cannot be read ({error}); its form is {form}.") from error
+        missing = [
+            name
+            for name, value in (
+                ("postgresql://", parts.scheme in ("postgresql", "postgres")),
+                ("host", parts.hostname),
+                ("user", parts.username),
+                ("database", parts.path.strip("/")),
+            )
+            if not value
+        ]
+        if missing:
+            raise ConfigurationError(f"The URL of the {role} has no {', '.join(missing)}; its form is {form}.")
+        host = parts.hostname or ""
+        mode = parse_qs(parts.query).get("sslmode", ["disable" if host in _LOOPBACK else "require"])[0]
+        if mode not in _SSL_MODES:
+            raise ConfigurationError(f"sslmode={mode} of the {role} is not one of {', '.join(_SSL_MODES)}.")
+        password = unquote(parts.password or "")
+        return cls(role, host, port, unquote(parts.path.strip("/")), unquote(parts.username or ""), password, mode)
+
+    @classmethod
+    def from_secret(cls, role: str, secret: dict[str, Any]) -> "Database":
+        """From the JSON object of a secret; its keys are `host port user password database` and perhaps `sslmode`."""
+        missing = [key for key in ("host", "port", "user", "password", "database") if not secret.get(key)]
+        if missing:
+            raise ConfigurationError(f"The secret of the {role} has no {', '.join(missing)}: run its make target again.")
+        return cls(
+            role,
+            secret["host"],
+            int(secret["port"]),
+            secret["database"],
+            secret["user"],
+            secret["password"],
+            secret.get("sslmode", "require"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.role} '{self.database}' at {self.host}:{self.port} as user '{self.user}'"
+
+    @property
+    def url(self) -> str:
+        """The URL with its password; for handing on, never for a log."""
+        credentials = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return f"postgresql://{credentials}@{self.host}:{self.port}/{quote(self.database)}?sslmode={self.ssl_mode}"
+
+    @property
+    def jdbc_url(self) -> str:
+        """The JDBC URL, without credentials."""
+        return f"jdbc:postgresql://{self.host}:{self.port}/{quote(self.database)}?sslmode={self.ssl_mode}"
+
+    def connect(self) -> pg8000.native.Connection:
+        """A new connection, in autocommit. DatabaseError says what stood in the way."""
+        try:
+            return pg8000.native.Connection(
+                self.user,
+                host=self.host,
+                database=self.database,
+                password=self.password,
+                sock=self._socket(),
+                ssl_context=self._ssl_context(),
+                application_name=APPLICATION,
+            )
+        except ServerError as error:
+            raise self.explain(error) from error
+        except (InterfaceError, OSError) as error:
+            raise DatabaseError(
+                f"Cannot reach the {self}: {error}. Check host and port, that the server runs and lets this "
+                f"machine in, and sslmode (now '{self.ssl_mode}')."
+            ) from error
+
+    def explain(self, error: ServerError) -> DatabaseError:
+        """The server's refusal in a sentence, with the cure where it is known."""
+        details = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
+        more = f" ({details['D']})" if details.get("D") else ""
+        cure = _CURES.get(details.get("C", ""), "")
+        return DatabaseError(f"The {self} refused: {details.get('M')}{more}. {cure}".strip())
+
+    def _socket(self) -> socket.socket:
+        # A timeout for the connection alone: afterwards a COPY or a large query may take as long as it needs.
+        connected = socket.create_connection((self.host, self.port), CONNECT_TIMEOUT_SECONDS)
+        connected.settimeout(None)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connected
+
+    def _ssl_context(self) -> ssl.SSLContext | None:
+        if self.ssl_mode == "disable":
+            return None
+        context = ssl.create_default_context()
+        if self.ssl_mode == "require":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def names(columns: Iterable[str], prefix: str = "") -> str:
+    """Column names as a quoted list for SQL, each after the prefix (`t.`)."""
+    return ", ".join(prefix + quoted(column) for column in columns)
+
+
+def quoted(*parts: str) -> str:
+    """A name for SQL, quoted: `"schema"."table"`."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

@@ -1,0 +1,200 @@
+"""The raw zone: JSON objects as they were extracted, and the manifests that say which of them count.
+
+    raw/<table>/batch_id=<id>/part-*.json.gz     the rows, one JSON object a line
+    batches/<id>/claim.json                      the id is taken
+    batches/<id>/<stage>.json                    the manifest: this stage is done with the batch
+    batches/<id>/rejected.json                   a gate refused it; later stages skip it
+    lake.json                                    which lake this is
+
+All state is read from here. Nothing is ever rewritten, so whatever has no manifest did not happen.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import DataFrame, SparkSession
+
+from retail_etl.errors import StateError
+from retail_etl.schema import SourceTable
+from retail_etl.storage import Storage, open_storage
+
+STAGES = ("extract", "quality_raw", "transform", "publish", "load")
+UNREADABLE = "_unreadable"
+
+Manifest = dict[str, Any]
+
+
+class RawZone:
+    """The batches of one lake. Batch ids are dense and increase by one, each claimed exactly once."""
+
+    def __init__(self, location: str) -> None:
+        self._storage: Storage = open_storage(location)
+        self.location = location
+
+    # ------------------------------------------------------------------ the lake's identity
+
+    def lake_id(self) -> str:
+        """The id of this lake, made on first use; a warehouse's ledger names it."""
+        self._create("lake.json", {"lake_id": str(uuid4()), "created_at": now()})
+        return str(self._read("lake.json")["lake_id"])
+
+    # ------------------------------------------------------------------ batches
+
+    def latest(self) -> int:
+        """The greatest id that was ever claimed; 0 where there is none. Takes about 2·log₂(id) look-ups."""
+        if not self._claimed(1):
+            return 0
+        low, high = 1, 2
+        while self._claimed(high):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._claimed(middle) else (low, middle)
+        return low
+
+    def claim(self) -> int:
+        """A new batch id, ours alone."""
+        batch_id = self.latest() + 1
+        if not self._create(f"batches/{batch_id}/claim.json", {"batch_id": batch_id, "claimed_at": now()}):
+            raise StateError(
+                f"Batch {batch_id} of {self.location} was claimed by another run in this moment. "
+                "One run at a time works on a lake: wait for the other one, then run again."
+            )
+        return batch_id
+
+    def manifest(self, batch_id: int, stage: str) -> Manifest | None:
+        """The manifest that the stage wrote for the batch; None where it is not done with it."""
+        return self._find(f"batches/{batch_id}/{stage}.json")
+
+    def expect_manifest(self, batch_id: int, stage: str) -> Manifest:
+        """The same for a stage that must be done; StateError where it is not."""
+        return self._read(f"batches/{batch_id}/{stage}.json")
+
+    def finish(self, batch_id: int, stage: str, body: Manifest) -> None:
+        """Write the manifest: the stage is done with the batch."""
+        manifest = {"batch_id": batch_id, "stage": stage, "finished_at": now(), **body}
+        if not self._create(f"batches/{batch_id}/{stage}.json", manifest):
+            raise StateError(f"Batch {batch_id} has a manifest of stage {stage} already: two runs worked on it at once.")
+
+    def note(self, batch_id: int, name: str, body: Manifest) -> Manifest:
+        """Write something beside the manifests once, and give what stands there: ours, or an earlier run's."""
+        self._create(f"batches/{batch_id}/{name}.json", body)
+        return self._read(f"batches/{batch_id}/{name}.json")
+
+    def reject(self, batch_id: int, reason: str) -> None:
+        """Refuse the batch, and every later one: their fences begin where this one's end.
+
+        The next extraction takes its fences from the last batch that was not rejected, so all changes come again.
+        """
+        for later in range(batch_id, self.latest() + 1):
+            why = reason if later == batch_id else f"it follows batch {batch_id}, which was rejected"
+            self._create(f"batches/{later}/rejected.json", {"batch_id": later, "rejected_at": now(), "reason": why})
+
+    def rejection(self, batch_id: int) -> Manifest | None:
+        """Why the batch was refused; None where it was not."""
+        return self._find(f"batches/{batch_id}/rejected.json")
+
+    def standing(self) -> Iterator[int]:
+        """The ids of extracted batches that were not rejected, the newest first."""
+        for batch_id in range(self.latest(), 0, -1):
+            done = self._storage.exists(f"batches/{batch_id}/extract.json")
+            if done and not self._storage.exists(f"batches/{batch_id}/rejected.json"):
+                yield batch_id
+
+    def last_extract(self) -> Manifest | None:
+        """The manifest of the last extraction that stands: where the next one's fences come from."""
+        batch_id = next(self.standing(), None)
+        return None if batch_id is None else self.expect_manifest(batch_id, "extract")
+
+    def waiting(self, stage: str) -> list[int]:
+        """The batches that the stage before has finished and this one has not, in order.
+
+        Every stage takes batches in order, so the walk back ends at the first that this stage is done with.
+        """
+        before = STAGES[STAGES.index(stage) - 1]
+        found: list[int] = []
+        for batch_id in self.standing():
+            if self._storage.exists(f"batches/{batch_id}/{stage}.json"):
+                break
+            if self._storage.exists(f"batches/{batch_id}/{before}.json"):
+                found.insert(0, batch_id)
+        return found
+
+    def published_after(self, batch_id: int) -> list[int]:
+        """The published batches above the id, in order."""
+        found: list[int] = []
+        for later in self.standing():
+            if later <= batch_id:
+                break
+            if self._storage.exists(f"batches/{later}/publish.json"):
+                found.insert(0, later)
+        return found
+
+    # ------------------------------------------------------------------ rows
+
+    def write(self, rows: DataFrame, table: str, batch_id: int) -> dict[str, int]:
+        """Write a frame of one string column, a JSON object a row. Gives object name → bytes."""
+        name = _folder(table, batch_id)
+        rows.write.option("compression", "gzip").text(self._storage.uri(name))
+        return self._storage.sizes(name)
+
+    def read(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
+        """The table's rows of a batch, with the model's schema and a column `_unreadable` (the line, where it is
+        no JSON object of that schema).
+
+        Only what the manifest names is read; StateError where an object is gone or has another size.
+        """
+        objects: dict[str, int] = extract["tables"][table.name]["objects"]
+        found = self._storage.sizes(_folder(table.name, extract["batch_id"]))
+        wrong = [name for name, size in objects.items() if found.get(name) != size]
+        if wrong:
+            raise StateError(
+                f"{wrong[0]} is not what batch {extract['batch_id']} wrote: {found.get(wrong[0], 'no')} bytes are there, "
+                f"{objects[wrong[0]]} were written. Restore the object, or reject the batch so that it is read again."
+            )
+        schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
+        uris = [self._storage.uri(name) for name in objects]
+        if not uris:
+            return spark.createDataFrame([], schema)
+        return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
+
+    def full_copy(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
+        """The whole of a snapshot table as the batch saw it: from this batch, or from the last one that read it."""
+        batch_id = extract["tables"][table.name]["full_copy_batch_id"]
+        return self.read(spark, table, self.expect_manifest(batch_id, "extract"))
+
+    # ------------------------------------------------------------------ plumbing
+
+    def _claimed(self, batch_id: int) -> bool:
+        return self._storage.exists(f"batches/{batch_id}/claim.json")
+
+    def _create(self, name: str, body: Manifest) -> bool:
+        return self._storage.create(name, json.dumps(body, indent=1, ensure_ascii=False).encode())
+
+    def _find(self, name: str) -> Manifest | None:
+        data = self._storage.read(name)
+        if data is None:
+            return None
+        try:
+            body: Manifest = json.loads(data)
+        except json.JSONDecodeError as error:
+            raise StateError(f"{name} in {self.location} is no JSON ({error}): restore it from a backup.") from error
+        return body
+
+    def _read(self, name: str) -> Manifest:
+        body = self._find(name)
+        if body is None:
+            raise StateError(f"{name} is missing in {self.location}: restore it from a backup, or rebuild the lake.")
+        return body
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _folder(table: str, batch_id: int) -> str:
+    return f"raw/{table}/batch_id={batch_id}/"

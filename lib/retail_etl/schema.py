@@ -1,0 +1,219 @@
+"""The words that `model.py` is written in: types, columns, tables, expectations. Standard library only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+FIRST_DATE = "1970-01-01"
+LAST_DATE = "2100-12-31"
+SMALLEST_INT, LARGEST_INT = -(2**31), 2**31 - 1
+BATCH_ID = "batch_id"
+
+Engine = Literal["raw", "lake", "warehouse"]
+
+
+@dataclass(frozen=True)
+class Type:
+    """One logical type, and what each engine calls it.
+
+    `source`: the PostgreSQL types that a source column may have, the expected one first; all of them are at
+    least as wide as the first. `raw`: how Spark reads the JSON of the raw zone, as text wherever a number or
+    a date could lose something while it is parsed. `lake` and `warehouse`: Spark SQL and PostgreSQL.
+    """
+
+    name: str
+    source: tuple[str, ...]
+    raw: str
+    lake: str
+    warehouse: str
+    precision: int = 0
+    scale: int = 0
+
+
+def decimal(precision: int, scale: int, warehouse: str = "numeric") -> Type:
+    """An exact number: at most `precision` digits, `scale` of them behind the point."""
+    lake = f"decimal({precision},{scale})"
+    return Type(lake, ("numeric",), "string", lake, warehouse, precision, scale)
+
+
+INT = Type("integer", ("integer", "bigint"), "bigint", "int", "integer")
+TEXT = Type("text", ("character varying", "text"), "string", "string", "varchar")
+BOOLEAN = Type("boolean", ("boolean",), "boolean", "boolean", "boolean")
+TIMESTAMP = Type("timestamp", ("timestamp without time zone",), "string", "timestamp_ntz", "timestamp")
+DATE_TEXT = Type("date as text (YYYY-MM-DD)", TEXT.source, "string", "string", "varchar")
+DATE = Type("date", (), "string", "date", "date")
+TIME = Type("time (HH:MM:SS.ffffff)", (), "string", "string", "time")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `references` is `table.column`; `minimum`, `pattern` and `one_of` bound its values."""
+
+    name: str
+    type: Type
+    description: str = ""
+    nullable: bool = False
+    references: str | None = None
+    minimum: int | None = None
+    pattern: str | None = None
+    one_of: tuple[str, ...] = ()
+
+    @property
+    def referenced_table(self) -> str:
+        """The table that `references` names; only for a column that has one."""
+        return self._reference()[0]
+
+    @property
+    def referenced_column(self) -> str:
+        """The column that `references` names; only for a column that has one."""
+        return self._reference()[1]
+
+    def _reference(self) -> tuple[str, str]:
+        if self.references is None:
+            raise ValueError(f"column {self.name} refers to nothing")
+        table, _, column = self.references.partition(".")
+        return table, column
+
+
+Kind = Literal[
+    "row_count", "readable", "not_null", "unique", "is_int", "fits_decimal", "is_date", "is_timestamp",
+    "minimum", "pattern", "one_of", "reference", "no_holes",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One rule on one table that a quality gate evaluates. `columns` is empty for rules on the whole table."""
+
+    kind: Kind
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def column(self) -> Column:
+        """The column of a rule that is about exactly one."""
+        (only,) = self.columns
+        return only
+
+    @property
+    def subject(self) -> str:
+        """The columns as people read them: `staff_id`, or `sales_order_id, batch_id`, or `(table)`."""
+        return ", ".join(column.name for column in self.columns) or "(table)"
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.kind}"
+
+
+_BATCH_COLUMN = Column(BATCH_ID, INT, "The batch that wrote the row.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What source and star tables have in common. `key` is the column that identifies a row of the business."""
+
+    name: str
+    grain: str
+    key: str
+    columns: tuple[Column, ...]
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name} has no column {name}")
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names, in the order of the contract."""
+        return tuple(column.name for column in self.columns)
+
+    def spark_schema(self, engine: Engine) -> str:
+        """The columns as a Spark DDL string, for the raw zone or the lake."""
+        return ", ".join(f"`{column.name}` {getattr(column.type, engine)}" for column in self.columns)
+
+
+@dataclass(frozen=True)
+class SourceTable(Table):
+    """A table of totesys. `extract`: `snapshot` tables are read whole, `incremental` ones from their fence on."""
+
+    extract: Literal["snapshot", "incremental"]
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What the raw gate checks of one batch of this table."""
+        return (
+            Expectation("row_count"),
+            Expectation("readable"),
+            Expectation("unique", (self.column(self.key),)),
+            *(rule for column in self.columns for rule in _source_rules(column)),
+            *self._joined_references(),
+        )
+
+    def _joined_references(self) -> Iterator[Expectation]:
+        # Facts show their references as such, and the star gate checks them there. A small table that is
+        # joined into another one's dimension shows nothing of it afterwards: the check belongs here.
+        if self.extract == "snapshot":
+            yield from (Expectation("reference", (column,)) for column in self.columns if column.references)
+
+
+def _source_rules(column: Column) -> Iterator[Expectation]:
+    if not column.nullable:
+        yield Expectation("not_null", (column,))
+    if column.type is INT:
+        yield Expectation("is_int", (column,))
+    if column.type.precision:
+        yield Expectation("fits_decimal", (column,))
+    if column.type is DATE_TEXT:
+        yield Expectation("is_date", (column,))
+    if column.type is TIMESTAMP:
+        yield Expectation("is_timestamp", (column,))
+    if column.minimum is not None:
+        yield Expectation("minimum", (column,))
+    if column.pattern:
+        yield Expectation("pattern", (column,))
+    if column.one_of:
+        yield Expectation("one_of", (column,))
+
+
+@dataclass(frozen=True)
+class StarTable(Table):
+    """A dimension (latest values only) or a fact (all versions), in the lake and in the warehouse.
+
+    `sources`: the source tables that its function in `star.py` takes, in that order. `serial`: the
+    warehouse's own key of a fact; the lake has `batch_id` in its place. `by_day`: a calendar, one row for each day
+    between the first and the last date of all facts.
+    """
+
+    sources: tuple[str, ...]
+    serial: str | None = None
+    by_day: bool = False
+    large: bool = False
+
+    @property
+    def is_fact(self) -> bool:
+        """Facts are the tables whose rows are versions, told apart by a serial."""
+        return self.serial is not None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What is unique in the lake: the key of a dimension, key and batch of a fact."""
+        return (self.key, BATCH_ID) if self.is_fact else (self.key,)
+
+    @property
+    def date_columns(self) -> tuple[str, ...]:
+        """The columns whose dates the calendar must cover."""
+        return tuple(column.name for column in self.columns if column.type is DATE and self.is_fact)
+
+    def enforced(self, column: Column) -> bool:
+        """Whether the warehouse has a foreign key on the column: where its target is a dimension's key."""
+        return column.references is not None and column.referenced_table.startswith("dim_")
+
+    def expectations(self) -> tuple[Expectation, ...]:
+        """What the star gate checks of the rows that one batch wrote."""
+        identity = (*(self.column(self.key),), *((_BATCH_COLUMN,) if self.is_fact else ()))
+        return (
+            Expectation("row_count"),
+            Expectation("unique", identity),
+            *(Expectation("not_null", (column,)) for column in self.columns if not column.nullable),
+            *(Expectation("reference", (column,)) for column in self.columns if column.references),
+            *((Expectation("no_holes", (self.column(self.key),)),) if self.by_day else ()),
+        )

