@@ -1,0 +1,163 @@
+# GNU make. `make` alone lists the targets; each sets up what it needs, once.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+READY := .venv/.ready
+ETL := $(BIN)/python scripts/etl.py
+
+IS_PYTHON_311 := import ensurepip, sys; sys.exit(sys.version_info[:2] != (3, 11))
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	"$$name" -c '$(IS_PYTHON_311)' 2>/dev/null && command -v "$$name" && break; done)
+
+# SOURCE_URL and the others, for the commands that go where .env says. Not for `demo`: that stays on this machine.
+WITH_ENV := if [[ -f .env ]]; then set -a; source ./.env; set +a; fi;
+
+# ---------------------------------------------------------------------------------------------------------------------
+##@ Start here
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\nARGS="..." goes to the command behind run, status, test, unit-test, integration-test, requirements.\n'
+
+.PHONY: setup
+setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git hooks
+	@echo '.venv is ready.'
+
+.PHONY: demo
+demo: $(READY) ## See it work: embedded databases, two runs, what arrived
+	@$(ETL) demo $(ARGS)
+
+$(READY): requirements.txt pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c '$(IS_PYTHON_311)' || { echo '.venv is not of Python 3.11: make distclean, then again.' >&2; exit 1; }
+	@echo 'Installing the pinned packages (minutes the first time) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python scripts/warm_up.py
+	@$(INSTALL_GIT_HOOKS)
+	@touch $@
+
+$(BIN)/python:
+	@[[ -n "$(PYTHON)" ]] && "$(PYTHON)" -c '$(IS_PYTHON_311)' || { echo "$$NO_PYTHON" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; exit 1; }
+
+export NO_PYTHON := Python 3.11 was not found (the version that AWS Glue 5.1 runs). \
+	Install it, with its venv module, or say where it is: make setup PYTHON=/path/to/python3.11
+
+# Only in a checkout of our own, and never over hooks that somebody keeps elsewhere. CI needs none.
+define INSTALL_GIT_HOOKS
+if [[ -z "$${CI:-}" ]] && prefix=$$(git rev-parse --show-prefix 2>/dev/null) && [[ -z "$$prefix" ]] \
+	&& ! git config core.hooksPath >/dev/null && [[ -w "$$(git rev-parse --git-common-dir)" ]]; then \
+	$(BIN)/pre-commit install; \
+fi
+endef
+
+# ---------------------------------------------------------------------------------------------------------------------
+##@ Run
+
+.PHONY: run
+run: $(READY) ## Run the workflow once, on what .env names or else the embedded databases
+	@$(WITH_ENV) $(ETL) run $(ARGS)
+
+.PHONY: status
+status: $(READY) ## Show batches, freshness, quarantine and the last quality results
+	@$(WITH_ENV) $(ETL) status $(ARGS)
+
+.PHONY: up
+up: $(READY) ## Start the embedded databases
+	@$(ETL) up
+
+.PHONY: down
+down: $(READY) ## Stop them; their data stays
+	@$(ETL) down
+
+.PHONY: reset
+reset: $(READY) ## Stop them and remove their data
+	@$(ETL) reset
+
+# ---------------------------------------------------------------------------------------------------------------------
+##@ Check
+
+# Coverage of some tests says nothing about the threshold, and must not stand where check-coverage looks.
+.PHONY: test
+test: $(READY) ## Run all tests with coverage (some of them: ARGS="-k fence")
+	@mkdir -p .local
+	@$(if $(ARGS),COVERAGE_FILE=.local/coverage) $(BIN)/pytest --cov $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+
+.PHONY: unit-test
+unit-test: $(READY) ## Run the tests that need no server
+	@$(BIN)/pytest tests/unit $(ARGS)
+
+.PHONY: integration-test
+integration-test: $(READY) ## Run all the others
+	@$(BIN)/pytest --ignore=tests/unit $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## Check style, formatting and who imports whom
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what can be mended safely
+	@$(BIN)/ruff check --fix-only --exit-zero
+	@$(BIN)/ruff format
+
+.PHONY: typecheck
+typecheck: $(READY) ## Check types: strictly in lib, leniently in jobs and scripts
+	@$(BIN)/mypy
+
+.PHONY: check-coverage
+check-coverage: .coverage ## Fail where the tests cover too little (tests run only if something changed)
+	@$(BIN)/coverage report
+
+.coverage: $(READY) $(shell find lib glue_jobs scripts tests -name '*.py' 2>/dev/null)
+	@$(BIN)/pytest --quiet --cov --cov-report= --cov-fail-under=0
+
+.PHONY: security-test
+security-test: $(READY) ## Look for insecure code and for known vulnerabilities in the pinned packages
+	@$(BIN)/python scripts/security_test.py
+
+.PHONY: docs-check
+docs-check: $(READY) ## Fail where the data dictionary is older than the model
+	@$(BIN)/python scripts/data_dictionary.py --check
+
+.PHONY: run-checks
+run-checks: lint typecheck docs-check security-test test check-coverage ## Run every check
+
+# ---------------------------------------------------------------------------------------------------------------------
+##@ Maintain
+
+.PHONY: data-dictionary
+data-dictionary: $(READY) ## Write docs/data-dictionary.md from the model
+	@$(BIN)/python scripts/data_dictionary.py
+
+.PHONY: requirements
+requirements: $(READY) ## Lock pyproject.toml into requirements.txt (newer versions: ARGS=--upgrade)
+	@CUSTOM_COMPILE_COMMAND='make requirements' $(BIN)/pip-compile --output-file requirements.txt pyproject.toml $(ARGS)
+
+.PHONY: add-requirements
+add-requirements: $(READY) ## Add a package, pinned: PKG=name[==version] [GROUP=people|dev]
+	@[[ -n "$(PKG)" ]] || { echo 'Which package? make add-requirements PKG=name[==version] [GROUP=people|dev]' >&2; exit 2; }
+	@$(BIN)/python scripts/add_requirement.py "$(PKG)" $(if $(GROUP),--group "$(GROUP)")
+	@$(MAKE) setup
+
+.PHONY: clean
+clean: ## Remove .local (databases and lake of the demo), caches, build output
+	@if [[ -d .local && -e $(READY) ]]; then $(ETL) down || echo 'The embedded databases could not be stopped; going on.' >&2; fi
+	@rm -rf .local .coverage .coverage.* htmlcov build dist lib/*.egg-info
+	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf derby.log metastore_db spark-warehouse
+	@find glue_jobs lib scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove .venv as well
+	@rm -rf .venv

@@ -1,0 +1,102 @@
+"""What people see on the terminal while a workflow runs. All of it goes to standard error; results go to standard output."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from retail_etl.runtime import Progress
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from scripts.workflow import Run
+
+console = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+
+class _Rate(TextColumn):
+    def render(self, task: Task):  # type: ignore[no-untyped-def]
+        rate = task.fields.get("rate")
+        return f"{rate:,.0f} rows/s" if rate else ""
+
+
+class StageProgress(Progress):
+    """The tables of one stage, live where a person looks on, as lines where nobody does."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.fields[stage]:<18} {task.description:<20}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[rows]:>12}"),
+            _Rate(""),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def start(self, table: str, total: int | None = None) -> None:
+        """See `Progress`."""
+        rows = f"{total:,} rows" if total is not None else ""
+        self._tasks[table] = self._bars.add_task(table, total=None, stage=self._stage, rows=rows, rate=0.0)
+
+    def finish(self, table: str, rows: int, seconds: float) -> None:
+        """See `Progress`."""
+        rate = rows / max(seconds, 1e-3)
+        if table in self._tasks:
+            self._bars.update(self._tasks[table], total=1, completed=1, rows=f"{rows:,} rows", rate=rate)
+        if not console.is_terminal:
+            console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s {rate:>10,.0f} rows/s")
+
+    def warn(self, message: str) -> None:
+        """See `Progress`."""
+        console.print(f"[yellow]warning[/] {message}")
+
+
+class RunDisplay:
+    """Hands every stage its progress, and closes the one before."""
+
+    def __init__(self) -> None:
+        self._open: StageProgress | None = None
+        self._since = time.monotonic()
+
+    def stage(self, name: str) -> Progress:
+        """The progress of the stage that begins now."""
+        self.close()
+        self._open = StageProgress(name)
+        return self._open.__enter__()
+
+    def close(self) -> None:
+        """The last stage is over."""
+        if self._open:
+            self._open.__exit__(None, None, None)
+            self._open = None
+
+
+def show_run(run: Run) -> None:
+    """The stages of a finished run as a table, and its error where it failed."""
+    colours = {"succeeded": "green", "nothing_to_do": "dim", "failed": "red", "skipped": "dim"}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("stage", "left"), ("status", "left"), ("rows", "right"), ("seconds", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for stage in run.stages:
+        status = f"[{colours[stage.status]}]{stage.status.replace('_', ' ')}[/]"
+        table.add_row(stage.name, status, f"{stage.rows:,}", f"{stage.seconds:.1f}")
+    console.print(table)
+    if run.error:
+        console.print(f"[red]error[/] {run.error}", markup=True, soft_wrap=True)
+    batch = f"batch {run.batch_id}" if run.batch_id else "no new batch"
+    console.print(f"{run.status.replace('_', ' ')}, {batch}, {sum(stage.seconds for stage in run.stages):.1f} s")

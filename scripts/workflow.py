@@ -1,0 +1,171 @@
+"""The workflow of `glue_jobs/pipeline.json`, run here: jobs in one process, one Spark session, as the triggers say."""
+
+import importlib.util
+import json
+import string
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from retail_etl.errors import RetailEtlError
+from retail_etl.postgres import Database
+from retail_etl.runtime import Job, Progress, Result
+
+GLUE_JOBS = Path(__file__).resolve().parent.parent / "glue_jobs"
+
+
+@dataclass(frozen=True)
+class JobDefinition:
+    """A job of the workflow: its script, and its arguments with `${variables}`."""
+
+    name: str
+    script: str
+    arguments: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Starts `jobs` when every job in `when` has ended in its state; at once where `when` is empty."""
+
+    name: str
+    when: Mapping[str, str]
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Jobs by name, and the triggers between them."""
+
+    name: str
+    jobs: Mapping[str, JobDefinition]
+    triggers: tuple[Trigger, ...]
+
+
+@dataclass
+class Stage:
+    """What became of one job. `status`: succeeded, nothing_to_do, failed or skipped."""
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    rows: int = 0
+    error: str | None = None
+
+
+@dataclass
+class Run:
+    """What became of one run of the workflow. `status`: succeeded, nothing_changed or failed."""
+
+    stages: list[Stage] = field(default_factory=list)
+    batch_id: int | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """The run as a whole."""
+        states = {stage.status for stage in self.stages}
+        if states & {"failed", "skipped"}:
+            return "failed"
+        return "succeeded" if "succeeded" in states else "nothing_changed"
+
+    @property
+    def error(self) -> str | None:
+        """What the failed stage said."""
+        return next((stage.error for stage in self.stages if stage.error), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `run --json` prints."""
+        shown: dict[str, Any] = {"batch_id": self.batch_id, "status": self.status}
+        shown["stages"] = [
+            {"name": stage.name, "status": stage.status, "seconds": round(stage.seconds, 3), "rows": stage.rows}
+            for stage in self.stages
+        ]
+        return shown | ({"error": self.error} if self.error else {})
+
+
+def read_pipeline(path: Path = GLUE_JOBS / "pipeline.json") -> Pipeline:
+    """The pipeline's description from its file."""
+    text = json.loads(path.read_text(encoding="utf-8"))
+    jobs = {name: JobDefinition(name, job["script"], job["arguments"]) for name, job in text["jobs"].items()}
+    triggers = tuple(
+        Trigger(
+            trigger["name"],
+            {condition["job"]: condition["state"] for condition in trigger.get("when", [])},
+            tuple(trigger["jobs"]),
+        )
+        for trigger in text["triggers"]
+    )
+    return Pipeline(text["name"], jobs, triggers)
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    variables: Mapping[str, str],
+    databases: Mapping[str, Database],
+    progress: Callable[[str], Progress],
+) -> Run:
+    """Run the jobs in the order that the triggers give. A failed job ends its chain; what follows is skipped.
+
+    `progress` gives each job, by name, where to say how far it is.
+    """
+    run = Run()
+    states: dict[str, str] = {}
+    while ready := [
+        name
+        for trigger in pipeline.triggers
+        if all(states.get(job) == state for job, state in trigger.when.items())
+        for name in trigger.jobs
+        if name not in states
+    ]:
+        for name in ready:
+            stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), run)
+            run.stages.append(stage)
+            states[name] = "FAILED" if stage.status == "failed" else "SUCCEEDED"
+    run.stages += [Stage(name, "skipped") for name in pipeline.jobs if name not in states]
+    return run
+
+
+def _run_job(
+    definition: JobDefinition,
+    variables: Mapping[str, str],
+    databases: Mapping[str, Database],
+    progress: Progress,
+    run: Run,
+) -> Stage:
+    options = {
+        name.removeprefix("--"): string.Template(value).substitute(variables)
+        for name, value in definition.arguments.items()
+    }
+    since = time.monotonic()
+    try:
+        result = _entry_point(definition.script)(Job(definition.name, options, databases, progress))
+    except RetailEtlError as error:
+        return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
+    except (Py4JError, PySparkException) as error:
+        return Stage(definition.name, "failed", time.monotonic() - since, error=f"Spark failed: {_root_cause(error)}")
+    run.warnings += result.warnings
+    if definition.name == "extract" and result.batch_ids:
+        run.batch_id = result.batch_ids[0]
+    return Stage(definition.name, result.status, time.monotonic() - since, result.rows)
+
+
+def _entry_point(script: str) -> Callable[[Job], Result]:
+    """The `run` of a job's script."""
+    spec = importlib.util.spec_from_file_location(f"glue_jobs.{Path(script).stem}", GLUE_JOBS / script)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(GLUE_JOBS / script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    entry: Callable[[Job], Result] = module.run
+    return entry
+
+
+def _root_cause(error: Exception) -> str:
+    """The last cause that the JVM names, in its own words, else the error's first line."""
+    lines = str(error).splitlines()
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return (causes[-1] if causes else lines[0] if lines else type(error).__name__).strip()
