@@ -1,0 +1,214 @@
+#!/usr/bin/env python
+"""The one command-line interface: `etl.py --help`."""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
+
+from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
+from retail_etl.postgres import Database  # noqa: E402
+from retail_etl.raw import STAGES, RawZone  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from scripts import demo_data  # noqa: E402
+from scripts.display import RunDisplay, console, output, show_run  # noqa: E402
+from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
+from scripts.local import LocalPair  # noqa: E402
+from scripts.workflow import Run, read_pipeline, run_pipeline  # noqa: E402
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
+
+Source = Annotated[str, typer.Option(envvar="SOURCE_URL", help="postgresql://user:password@host:port/database")]
+Warehouse = Annotated[str, typer.Option(envvar="WAREHOUSE_URL", help="postgresql://user:password@host:port/database")]
+Lake = Annotated[str, typer.Option(envvar="LAKE", help="A folder, or s3://bucket/prefix.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
+
+
+def _run_workflow(source: str, warehouse: str, lake: str) -> Run:
+    pair = LocalPair()
+    if not source or not warehouse:
+        pair.up(note=_note)
+    databases = {
+        "source": Database.from_url("source", source or pair.source_url),
+        "warehouse": Database.from_url("warehouse", warehouse or pair.warehouse_url),
+    }
+    variables = {
+        "lake": lake or str(pair.lake),
+        "source_secret": "",
+        "warehouse_secret": "",
+        "source_time_zone": "",
+    }
+    display = RunDisplay()
+    try:
+        return run_pipeline(read_pipeline(), variables, databases, display.stage)
+    finally:
+        display.close()
+
+
+def _note(table: str, rows: int) -> None:
+    console.print(f"  {table:<18} {rows:>10,} rows")
+
+
+@app.command()
+def run(source: Source = "", warehouse: Warehouse = "", lake: Lake = "", as_json: AsJson = False) -> None:
+    """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/."""
+    done = _run_workflow(source, warehouse, lake)
+    show_run(done)
+    if as_json:
+        print(json.dumps(done.as_json()))
+    if done.status == "failed":
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(scale: float = 1.0) -> None:
+    """Fill a source, run the workflow, change the source, run again, and show what arrived."""
+    pair = LocalPair()
+    console.rule("The source: embedded PostgreSQL")
+    pair.up(scale, _note)
+    console.rule("First run")
+    _checked(_run_workflow("", "", ""))
+    console.rule("The application works on: 200 changes")
+    with pair.owner() as connection:
+        changes = demo_data.simulate(connection, 200, deletes=False)
+    _show_changes(changes)
+    console.rule("Second run: only what changed")
+    _checked(_run_workflow("", "", ""))
+    console.rule("What arrived")
+    _show_counts(pair)
+    console.print('Look further: etl.py query "SELECT * FROM fact_sales_order_history WHERE version > 1 LIMIT 5"')
+
+
+def _checked(done: Run) -> None:
+    show_run(done)
+    if done.status == "failed":
+        raise typer.Exit(1)
+
+
+def _show_changes(changes: dict[str, dict[str, int]]) -> None:
+    table = Table("table", "inserted", "updated", "deleted", box=None, pad_edge=False)
+    for name, counts in changes.items():
+        table.add_row(name, *(f"{counts[how]:,}" for how in ("inserted", "updated", "deleted")))
+    console.print(table)
+
+
+def _show_counts(pair: LocalPair) -> None:
+    from scripts import lake_query
+
+    table = Table("source", "rows", "star", "lake, current", "warehouse, current", box=None, pad_edge=False)
+    pairs = [
+        ("sales_order", "fact_sales_order"),
+        ("purchase_order", "fact_purchase_order"),
+        ("transaction", "dim_transaction"),
+        ("payment", "fact_payment"),
+        ("staff", "dim_staff"),
+        ("design", "dim_design"),
+    ]
+    lake = lake_query.connect(str(pair.lake))
+    with pair.owner() as source, Database.from_url("warehouse", pair.warehouse_url).connect() as warehouse:
+        for origin, star in pairs:
+            count = f"SELECT count(*) FROM {star}_current"
+            (rows,) = source.run(f"SELECT count(*) FROM {origin}")[0]
+            (in_lake,) = lake.sql(count).fetchone() or (0,)
+            (loaded,) = warehouse.run(count)[0]
+            table.add_row(origin, f"{rows:,}", star, f"{in_lake:,}", f"{loaded:,}")
+    output.print(table)
+
+
+@app.command()
+def up(scale: float = 1.0) -> None:
+    """Start the embedded databases; fill the source where it is empty."""
+    pair = LocalPair()
+    pair.up(scale, _note)
+    console.print("The embedded databases run. Stop them with: etl.py down")
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded databases; their data stays."""
+    LocalPair().down()
+
+
+@app.command()
+def reset() -> None:
+    """Stop the embedded databases and delete them, with the lake in .local/."""
+    LocalPair().reset()
+
+
+@app.command()
+def simulate(
+    changes: Annotated[int, typer.Option(min=1)] = 100,
+    seed: int | None = None,
+    deletes: bool = True,
+) -> None:
+    """Insert, update and delete in the embedded source, as an application would."""
+    pair = LocalPair()
+    pair.up(note=_note)
+    with pair.owner() as connection:
+        _show_changes(demo_data.simulate(connection, changes, seed, deletes=deletes))
+
+
+@app.command()
+def query(sql: str, lake: Lake = "") -> None:
+    """Athena's SQL on the lake: the star tables, and their *_current and *_history views."""
+    from scripts import lake_query
+
+    relation = lake_query.query(lake or str(LocalPair().lake), sql)
+    table = Table(*relation.columns)
+    rows = relation.fetchall()
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    output.print(table)
+    console.print(f"{len(rows):,} rows")
+
+
+@app.command()
+def status(lake: Lake = "", as_json: AsJson = False) -> None:
+    """The last batches: when they were taken, how many rows, how far they came."""
+    place = lake or str(LocalPair().lake)
+    if "://" not in place and not Path(place).is_dir():
+        raise ConfigurationError(f"There is no lake in {place} yet: run the workflow first (etl.py run).")
+    zone = RawZone(place)
+    latest = zone.latest()
+    batches = [_batch(zone, batch_id) for batch_id in range(max(1, latest - 9), latest + 1)]
+    if as_json:
+        print(json.dumps({"batches": batches}))
+        return
+    table = Table("batch", "taken at", "rows", "state", box=None, pad_edge=False)
+    for batch in batches:
+        table.add_row(str(batch["batch_id"]), batch["taken_at"] or "", f"{batch['rows']:,}", batch["state"])
+    output.print(table)
+
+
+def _batch(zone: RawZone, batch_id: int) -> dict[str, Any]:
+    extract = zone.manifest(batch_id, "extract") or {}
+    rejection = zone.rejection(batch_id)
+    done = [stage for stage in STAGES if zone.manifest(batch_id, stage)]
+    state = f"rejected: {rejection['reason']}" if rejection else done[-1] if done else "given up before it was extracted"
+    rows = sum(entry["rows"] or 0 for entry in extract.get("tables", {}).values())
+    taken_at = extract.get("snapshot", {}).get("taken_at")
+    return {"batch_id": batch_id, "taken_at": taken_at, "rows": rows, "state": state, "stages": done}
+
+
+def main() -> None:
+    """Run the command; an expected error is one paragraph and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    started = time.monotonic()
+    try:
+        app()
+    except (RetailEtlError, EmbeddedPostgresError) as error:
+        console.print(f"[red]error[/] {error}", soft_wrap=True)
+        logging.getLogger("retail_etl").debug("failed after %.1f s", time.monotonic() - started)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
