@@ -1,5 +1,6 @@
 """Quality gate: the model's expectations on each waiting batch. `--layer raw` before the transform, `--layer star`
-after it; the star gate publishes what it lets through."""
+after it; the star gate publishes what it lets through.
+"""
 
 import time
 from collections.abc import Callable

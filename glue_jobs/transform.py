@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - its usual name
+from pyspark.sql import functions as F
 
 from retail_etl import model, runtime, star
 from retail_etl.lake import Lake, Written

@@ -4,12 +4,12 @@ import time
 from types import TracebackType
 from typing import Self
 
-from retail_etl.runtime import Progress
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from retail_etl.runtime import Progress
 from scripts.workflow import Run
 
 console = Console(stderr=True, highlight=False)

@@ -13,11 +13,11 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
+from rich.table import Table  # noqa: E402
+
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.postgres import Database  # noqa: E402
 from retail_etl.raw import STAGES, RawZone  # noqa: E402
-from rich.table import Table  # noqa: E402
-
 from scripts import demo_data  # noqa: E402
 from scripts.display import RunDisplay, console, output, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -192,7 +192,9 @@ def _batch(zone: RawZone, batch_id: int) -> dict[str, Any]:
     extract = zone.manifest(batch_id, "extract") or {}
     rejection = zone.rejection(batch_id)
     done = [stage for stage in STAGES if zone.manifest(batch_id, stage)]
-    state = f"rejected: {rejection['reason']}" if rejection else done[-1] if done else "given up before it was extracted"
+    state = (
+        f"rejected: {rejection['reason']}" if rejection else done[-1] if done else "given up before it was extracted"
+    )
     rows = sum(entry["rows"] or 0 for entry in extract.get("tables", {}).values())
     taken_at = extract.get("snapshot", {}).get("taken_at")
     return {"batch_id": batch_id, "taken_at": taken_at, "rows": rows, "state": state, "stages": done}

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import duckdb_extensions
 import sqlglot
+
 from retail_etl import model
 from retail_etl.errors import ConfigurationError, RetailEtlError
 from retail_etl.lake import NAMESPACE

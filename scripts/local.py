@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pg8000.native import Connection, identifier
-from retail_etl.postgres import Database
 
+from retail_etl.postgres import Database
 from scripts import demo_data
 from scripts.embedded_postgres import EmbeddedPostgres
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
+
 from retail_etl.errors import RetailEtlError
 from retail_etl.postgres import Database
 from retail_etl.runtime import Job, Progress, Result

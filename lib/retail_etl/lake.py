@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812 - its usual name
+from pyspark.sql import functions as F
 
 from retail_etl import model
 from retail_etl.errors import StateError
@@ -113,9 +113,7 @@ class Lake:
                 rows = self._without_equals(table, rows, _current(table, near))
         return self._append(table, rows, batch_id, parent, since)
 
-    def _append(
-        self, table: StarTable, rows: DataFrame, batch_id: int, parent: str, since: float
-    ) -> Written | None:
+    def _append(self, table: StarTable, rows: DataFrame, batch_id: int, parent: str, since: float) -> Written | None:
         branch = self._open_branch(table, batch_id, parent)
         rows.writeTo(self._name(table, branch)).append()
         head = self.heads(table)[branch]
@@ -136,7 +134,8 @@ class Lake:
 
     def _near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
         """The rows of `current` whose key lies in the range of the frame's keys, so that files outside of it are not
-        read; None where the frame has no rows. Small tables are read whole."""
+        read; None where the frame has no rows. Small tables are read whole.
+        """
         if not (table.large or table.is_fact):
             return current
         low, high = frame.agg(F.min(table.key), F.max(table.key)).first() or (None, None)

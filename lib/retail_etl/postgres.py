@@ -71,7 +71,9 @@ class Database:
         """From the JSON object of a secret; its keys are `host port user password database` and perhaps `sslmode`."""
         missing = [key for key in ("host", "port", "user", "password", "database") if not secret.get(key)]
         if missing:
-            raise ConfigurationError(f"The secret of the {role} has no {', '.join(missing)}: run its make target again.")
+            raise ConfigurationError(
+                f"The secret of the {role} has no {', '.join(missing)}: run its make target again."
+            )
         return cls(
             role,
             secret["host"],

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - its usual name
+from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
 from retail_etl.errors import QualityError
@@ -319,9 +319,7 @@ _RULES: dict[Kind, _Rule] = {
         broken=lambda audit, rule: ~_value(audit, rule).between(SMALLEST_INT, LARGEST_INT),
     ),
     "pattern": _Rule(
-        expect=_expect(
-            "ExpectColumnValuesToMatchRegex", column=_name, regex=lambda audit, rule: rule.column.pattern
-        ),
+        expect=_expect("ExpectColumnValuesToMatchRegex", column=_name, regex=lambda audit, rule: rule.column.pattern),
         broken=lambda audit, rule: ~_value(audit, rule).rlike(rule.column.pattern or ""),
     ),
     "one_of": _Rule(

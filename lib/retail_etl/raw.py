@@ -77,7 +77,9 @@ class RawZone:
         """Write the manifest: the stage is done with the batch."""
         manifest = {"batch_id": batch_id, "stage": stage, "finished_at": now(), **body}
         if not self._create(f"batches/{batch_id}/{stage}.json", manifest):
-            raise StateError(f"Batch {batch_id} has a manifest of stage {stage} already: two runs worked on it at once.")
+            raise StateError(
+                f"Batch {batch_id} has a manifest of stage {stage} already: two runs worked on it at once."
+            )
 
     def note(self, batch_id: int, name: str, body: Manifest) -> Manifest:
         """Write something beside the manifests once, and give what stands there: ours, or an earlier run's."""

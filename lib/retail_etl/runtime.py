@@ -74,7 +74,8 @@ class Job:
 
     def database(self, role: str) -> Database:
         """The source or the warehouse: as handed in, else from the secret that the options name, else from the
-        environment (`SOURCE_URL`, `WAREHOUSE_URL`)."""
+        environment (`SOURCE_URL`, `WAREHOUSE_URL`).
+        """
         if role in self.databases:
             return self.databases[role]
         if secret := self.options.get(f"{role}_secret"):

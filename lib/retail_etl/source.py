@@ -251,7 +251,9 @@ class Snapshot:
             f" FROM {_from(reading.table)} {window}"
         )
         cuts = sorted({int(bound) for bound in bounds})
-        inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in zip(cuts, cuts[1:], strict=False)]
+        inner = [
+            f"partition_key > {low} AND partition_key <= {high}" for low, high in zip(cuts, cuts[1:], strict=False)
+        ]
         return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
 
     # ------------------------------------------------------------------ plumbing
@@ -294,4 +296,3 @@ def _literal(fence: str) -> str:
 def _exact(column: SourceColumn) -> str:
     name = quoted(column.name)
     return f"t.{name}::text AS {name}" if column.kind == "numeric" else f"t.{name}"
-

@@ -9,7 +9,7 @@ from itertools import chain
 
 import pycountry
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - its usual name
+from pyspark.sql import functions as F
 
 from retail_etl import model
 from retail_etl.schema import TIME, StarTable

@@ -118,7 +118,9 @@ class Bucket:
         """See `Storage`."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
         return {
-            found["Key"].removeprefix(self._prefix): found["Size"] for page in pages for found in page.get("Contents", [])
+            found["Key"].removeprefix(self._prefix): found["Size"]
+            for page in pages
+            for found in page.get("Contents", [])
         }
 
     def uri(self, name: str) -> str:

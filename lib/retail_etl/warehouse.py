@@ -1,9 +1,9 @@
 """The warehouse: PostgreSQL tables made from the model, loaded by parallel COPY and one transaction for all batches.
 
-    public.dim_*, fact_*                 the star
-    public.*_current, fact_*_history     views: the latest state; each version with the time in which it was valid
-    etl.ledger                           which batches of which lake are in, written in the same transaction
-    etl.staging_*                        what COPY brings, before the transaction takes it over
+public.dim_*, fact_*                 the star
+public.*_current, fact_*_history     views: the latest state; each version with the time in which it was valid
+etl.ledger                           which batches of which lake are in, written in the same transaction
+etl.staging_*                        what COPY brings, before the transaction takes it over
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,205 @@
+"""The main job, from an operational PostgreSQL to lake and warehouse, on literal rows. The expected star is by hand."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pg8000.native import Connection
+
+from retail_etl.postgres import Database
+from retail_etl.runtime import Progress
+from scripts import demo_data, lake_query
+from scripts.workflow import Run, read_pipeline, run_pipeline
+
+NASTY = 'Zoë "O\'Neil"\n\t\\N, \\. 東京 🛍'
+
+SOURCE_ROWS = f"""
+INSERT INTO department (department_id, department_name, location, created_at, last_updated)
+  VALUES (1, 'Sales', NULL, '2024-01-01', '2024-01-01');
+INSERT INTO staff (staff_id, first_name, last_name, department_id, email_address, created_at, last_updated)
+  VALUES (5, E'{NASTY.replace(chr(92), chr(92) * 2).replace("'", "''")}', 'Last', 1, 'a@b.example', '2024-01-01', '2024-01-01');
+INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated)
+  VALUES (3, '1 High Street', 'Leeds', 'LS1', 'UK', '0113', '2024-01-01', '2024-01-01');
+INSERT INTO counterparty (counterparty_id, counterparty_legal_name, legal_address_id, created_at, last_updated)
+  VALUES (2, 'Acme', 3, '2024-01-01', '2024-01-01');
+INSERT INTO currency (currency_id, currency_code, created_at, last_updated)
+  VALUES (1, 'GBP', '2024-01-01', '2024-01-01');
+INSERT INTO payment_type (payment_type_id, payment_type_name, created_at, last_updated)
+  VALUES (1, 'SALES_RECEIPT', '2024-01-01', '2024-01-01');
+INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated)
+  VALUES (9, 'Wooden', '/usr', 'w.json', '2024-01-01', '2024-01-01');
+INSERT INTO sales_order (sales_order_id, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,
+    agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated)
+  VALUES (100, 9, 5, 2, 7, 361.39, 1, '2024-03-01', '2024-02-28', 3, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
+INSERT INTO transaction (transaction_id, transaction_type, sales_order_id, created_at, last_updated)
+  VALUES (40, 'SALE', 100, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
+INSERT INTO payment (payment_id, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid,
+    payment_date, company_ac_number, counterparty_ac_number, created_at, last_updated)
+  VALUES (70, 40, 2, 2529.73, 1, 1, false, '2024-02-28', 1, 2, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
+"""
+
+
+class World:
+    """A source, a warehouse and a lake of their own, and the workflow over them."""
+
+    def __init__(self, source_url: str, reader_url: str, warehouse_url: str, lake: Path) -> None:
+        self.source = Database.from_url("source", source_url).connect()
+        self.warehouse = Database.from_url("warehouse", warehouse_url).connect()
+        self.databases = {
+            "source": Database.from_url("source", reader_url),
+            "warehouse": Database.from_url("warehouse", warehouse_url),
+        }
+        self.lake = str(lake)
+
+    def run(self) -> Run:
+        names = {"lake": self.lake, "source_secret": "", "warehouse_secret": "", "source_time_zone": ""}
+        return run_pipeline(read_pipeline(), names, self.databases, lambda _: Progress())
+
+    def in_lake(self, sql: str) -> list[tuple]:
+        return lake_query.query(self.lake, sql).fetchall()
+
+
+@pytest.fixture
+def world(database: str, postgres, connect: Callable[[str], Connection], tmp_path: Path) -> Iterator[World]:
+    name = database.rsplit("/", 1)[1]
+    postgres.create_database(f"{name}_warehouse")
+    owner = connect(database)
+    demo_data.create_schema(owner)
+    demo_data.create_reader(owner, "reader", "only reads", name)
+    made = World(
+        database, postgres.url(name, "reader", "only reads"), postgres.url(f"{name}_warehouse"), tmp_path / "lake"
+    )
+    yield made
+    made.source.close()
+    made.warehouse.close()
+
+
+@pytest.mark.integration
+def test_two_runs_give_the_star_that_was_written_by_hand(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    first = world.run()
+    assert (first.status, first.batch_id, first.error) == ("succeeded", 1, None)
+    assert world.warehouse.run("SELECT first_name, department_name, location FROM dim_staff") == [[NASTY, "Sales", ""]]
+    assert world.warehouse.run("SELECT currency_code, currency_name FROM dim_currency") == [["GBP", "Pound Sterling"]]
+    order = world.warehouse.run(
+        "SELECT sales_record_id, sales_order_id, created_date::text, created_time::text, last_updated_date::text,"
+        " last_updated_time::text, sales_staff_id, counterparty_id, units_sold, unit_price, currency_id, design_id,"
+        " agreed_payment_date::text, agreed_delivery_date::text, agreed_delivery_location_id FROM fact_sales_order"
+    )
+    moment = ["2024-02-27", "14:20:52.186"]
+    assert order == [[1, 100, *moment, *moment, 5, 2, 7, Decimal("361.39"), 1, 9, "2024-02-28", "2024-03-01", 3]]
+    assert world.warehouse.run("SELECT payment_amount::text, paid FROM fact_payment") == [["2529.73", False]]
+    days = world.warehouse.run(
+        "SELECT date_id::text, day_of_week, day_name, month_name, quarter FROM dim_date ORDER BY 1"
+    )
+    assert days == [
+        ["2024-02-27", 2, "Tuesday", "February", 1],
+        ["2024-02-28", 3, "Wednesday", "February", 1],
+        ["2024-02-29", 4, "Thursday", "February", 1],
+        ["2024-03-01", 5, "Friday", "March", 1],
+    ]
+
+    again = world.run()
+    assert (again.status, again.batch_id) == ("nothing_changed", None)
+    assert {stage.status for stage in again.stages} == {"nothing_to_do"}
+
+    world.source.run("UPDATE department SET department_name = 'Trade'")  # last_updated stays as it was
+    world.source.run("UPDATE address SET city = 'York', last_updated = now()")
+    world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00:00.5'")
+    second = world.run()
+    assert (second.status, second.batch_id, second.error) == ("succeeded", 2, None)
+    assert world.warehouse.run("SELECT department_name FROM dim_staff") == [["Trade"]]
+    assert world.warehouse.run("SELECT counterparty_legal_city FROM dim_counterparty") == [["York"]]
+    assert world.warehouse.run("SELECT city FROM dim_location") == [["York"]]
+    versions = world.warehouse.run(
+        "SELECT units_sold, last_updated_time::text FROM fact_sales_order ORDER BY sales_record_id"
+    )
+    assert versions == [[7, "14:20:52.186"], [8, "15:00:00.5"]]
+    assert world.warehouse.run("SELECT units_sold FROM fact_sales_order_current") == [[8]]
+    assert world.warehouse.run("SELECT version, is_current FROM fact_sales_order_history ORDER BY 1") == [
+        [1, False],
+        [2, True],
+    ]
+    assert world.in_lake("SELECT units_sold, batch_id FROM fact_sales_order ORDER BY batch_id") == [(7, 1), (8, 2)]
+    assert world.in_lake("SELECT first_name FROM dim_staff") == [(NASTY,)]
+    assert world.in_lake("SELECT payment_id, batch_id FROM fact_payment") == [(70, 1)]
+
+
+@pytest.mark.integration
+def test_a_bad_date_rejects_the_batch_and_the_next_run_repairs_all(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-30'")
+    failed = world.run()
+    assert [stage.status for stage in failed.stages] == ["succeeded", "failed", "skipped", "skipped", "skipped"]
+    assert "sales_order.agreed_payment_date" in (failed.error or "")
+    assert "1 of 1 rows" in (failed.error or "") and "sales_order_id 100" in (failed.error or "")
+
+    world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-28'")  # last_updated stays as it was
+    mended = world.run()
+    assert (mended.status, mended.batch_id, mended.error) == ("succeeded", 2, None)
+    assert world.warehouse.run("SELECT agreed_payment_date::text FROM fact_sales_order") == [["2023-02-28"]]
+
+
+@pytest.mark.integration
+def test_a_changed_type_and_a_missing_table_are_named_before_anything_is_read(world: World) -> None:
+    world.source.run("ALTER TABLE sales_order ALTER COLUMN units_sold TYPE text")
+    world.source.run("ALTER TABLE payment RENAME TO payments")
+    failed = world.run()
+    assert failed.status == "failed"
+    assert "public.sales_order.units_sold: expected integer or bigint, found text" in (failed.error or "")
+    assert "public.payment: expected, but missing" in (failed.error or "")
+    assert not (Path(world.lake) / "batches").exists()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [("only%20reads", "wrong", "Check user and password"), ("127.0.0.1", "127.0.0.1:1", "Cannot reach")],
+)
+def test_a_source_that_cannot_be_opened_is_one_sentence_with_its_cure(
+    world: World, old: str, new: str, says: str
+) -> None:
+    good = world.databases["source"]
+    port, password = (1, good.password) if says == "Cannot reach" else (good.port, "wrong")
+    world.databases["source"] = Database("source", good.host, port, good.database, good.user, password)
+    failed = world.run()
+    assert failed.status == "failed"
+    assert says in (failed.error or "")
+
+
+@pytest.mark.integration
+def test_a_load_that_failed_is_made_up_for_by_the_next_run(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    good = world.databases["warehouse"]
+    world.databases["warehouse"] = Database("warehouse", good.host, 1, good.database, good.user, good.password)
+    assert [stage.status for stage in world.run().stages][-1] == "failed"
+    world.databases["warehouse"] = good
+    repaired = world.run()
+    assert (repaired.status, repaired.batch_id) == ("succeeded", None)
+    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
+    assert world.warehouse.run("SELECT batch_id FROM etl.ledger") == [[1]]
+
+
+@pytest.mark.integration
+def test_an_independent_reader_agrees_with_the_source_through_every_foreign_key(world: World) -> None:
+    demo_data.fill(world.source, 0.1)
+    assert world.run().error is None
+    demo_data.simulate(world.source, 50, seed=7, deletes=False)
+    assert world.run().error is None
+    expected = world.source.run(
+        "SELECT count(*), sum(payment_amount)::text FROM payment p JOIN transaction t USING (transaction_id)"
+        " JOIN counterparty USING (counterparty_id) JOIN currency USING (currency_id) JOIN payment_type USING (payment_type_id)"
+    )[0]
+    star = (
+        "SELECT count(*), sum(payment_amount) FROM fact_payment_current p JOIN dim_transaction t USING (transaction_id)"
+        " JOIN dim_counterparty USING (counterparty_id) JOIN dim_currency USING (currency_id)"
+        " JOIN dim_payment_type USING (payment_type_id) JOIN dim_date d ON d.date_id = p.payment_date"
+    )
+    (loaded,) = world.warehouse.run(star)
+    ((rows, total),) = world.in_lake(star)
+    assert [loaded[0], loaded[1]] == [expected[0], Decimal(expected[1])]
+    assert [rows, total] == [expected[0], Decimal(expected[1])]
+    orders = "SELECT count(*), sum(units_sold * unit_price) FROM "
+    (wanted,) = world.source.run(orders + "sales_order")
+    assert world.warehouse.run(orders + "fact_sales_order_current JOIN dim_design USING (design_id)") == [wanted]
