@@ -1,6 +1,7 @@
-"""Extract: what changed in the source since the last batch, as JSON objects in the raw zone. One batch, one snapshot."""
+"""Extract: what changed in the source since the last batch, as JSON in the raw zone. One batch, one snapshot."""
 
 import time
+from functools import partial
 from typing import Any
 
 from retail_etl import model, runtime
@@ -46,7 +47,7 @@ def _extract(
 
     _ = job.spark  # started once, before the tables are read side by side
     largest_first = sorted(readings, key=lambda reading: -(reading.rows or 0))
-    tables = runtime.side_by_side({reading.table.name: lambda r=reading: read(r) for reading in largest_first})
+    tables = runtime.side_by_side({reading.table.name: partial(read, reading) for reading in largest_first})
     zone.finish(
         batch_id,
         "extract",

@@ -1,6 +1,7 @@
 """Load: all published batches that the warehouse does not hold yet, by parallel COPY, in one transaction."""
 
 import time
+from functools import partial
 
 from retail_etl import model, runtime
 from retail_etl.lake import Lake
@@ -35,7 +36,7 @@ def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int]) -> di
         return staged
 
     facts_first = sorted(model.STAR.values(), key=lambda table: not (table.is_fact or table.large))
-    staged = runtime.side_by_side({table.name: lambda t=table: stage(t) for table in facts_first})
+    staged = runtime.side_by_side({table.name: partial(stage, table) for table in facts_first})
     return warehouse.commit(batches, staged)
 
 

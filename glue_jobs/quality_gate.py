@@ -3,7 +3,8 @@ after it; the star gate publishes what it lets through.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from retail_etl import model, quality, runtime
 from retail_etl.errors import ConfigurationError, StateError
@@ -17,7 +18,7 @@ STAGE = {"raw": "quality_raw", "star": "publish"}
 
 
 def run(job: Job) -> Result:
-    """Take the layer's waiting batches in order; the first that breaks an expectation is rejected, with all after it."""
+    """Take the layer's waiting batches in order; the first that breaks a rule is rejected, with all after it."""
     layer = job.option("layer")
     if layer not in STAGE:
         raise ConfigurationError(f"--layer {layer} is not one of {', '.join(STAGE)}.")
@@ -33,7 +34,7 @@ def run(job: Job) -> Result:
 def _pass_raw(job: Job, zone: RawZone, batch_id: int) -> int:
     extract = zone.expect_manifest(batch_id, "extract")
     rows = {name: entry["rows"] for name, entry in extract["tables"].items() if entry["rows"] is not None}
-    audits = {name: lambda name=name: _raw_audit(job, zone, extract, name) for name in rows}
+    audits = {name: partial(_raw_audit, job, zone, extract, name) for name in rows}
     seconds = _audit(job, zone, batch_id, "raw", audits)
     zone.finish(batch_id, "quality_raw", {"seconds": seconds, "tables": rows})
     return sum(rows.values())
@@ -44,7 +45,7 @@ def _pass_star(job: Job, zone: RawZone, batch_id: int) -> int:
     written = zone.expect_manifest(batch_id, "transform")["tables"]
     seconds = 0.0
     if not zone.manifest(batch_id, "publish_intent"):  # else an earlier run audited it and was cut off
-        audits = {name: lambda name=name: _star_audit(lake, batch_id, name, written) for name in written}
+        audits = {name: partial(_star_audit, lake, batch_id, name, written) for name in written}
         seconds = _audit(job, zone, batch_id, "star", audits)
     snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
     intent = zone.note(batch_id, "publish_intent", {"batch_id": batch_id, "snapshots": snapshots})
@@ -53,7 +54,7 @@ def _pass_star(job: Job, zone: RawZone, batch_id: int) -> int:
     return sum(entry["rows"] for entry in written.values())
 
 
-def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: dict[str, Callable[[], Audit]]) -> float:
+def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: Mapping[str, Callable[[], Audit]]) -> float:
     """Evaluate all tables side by side; reject the batch where one fails. Gives the seconds that it took."""
 
     def evaluate(name: str) -> list[Failure]:
@@ -66,17 +67,17 @@ def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: dict[str,
 
     since = time.monotonic()
     try:
-        found = runtime.side_by_side({name: lambda n=name: evaluate(n) for name in audits})
+        found = runtime.side_by_side({name: partial(evaluate, name) for name in audits})
     except StateError as error:  # an object of the batch is damaged: read it again
         zone.reject(batch_id, str(error))
         raise
     failures = [failure for name in audits for failure in found[name]]
     if failures:
-        error = quality.report(batch_id, layer, failures)
-        zone.reject(batch_id, str(error))
+        rejection = quality.report(batch_id, layer, failures)
+        zone.reject(batch_id, str(rejection))
         if layer == "star":
             Lake(job.spark).discard(range(batch_id, zone.latest() + 1))
-        raise error
+        raise rejection
     return round(time.monotonic() - since, 3)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -39,7 +40,7 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
         return written
 
     largest_first = sorted(touched, key=lambda table: -sum(extract["tables"][s]["rows"] or 0 for s in table.sources))
-    written = runtime.side_by_side({table.name: lambda t=table: write(t) for table in largest_first})
+    written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first})
     if any(table.is_fact and written[table.name] for table in touched):
         written["dim_date"] = _write_calendar(lake, batch_id, before)
     tables = {name: asdict(result) for name, result in written.items() if result}

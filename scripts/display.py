@@ -1,11 +1,11 @@
-"""What people see on the terminal while a workflow runs. All of it goes to standard error; results go to standard output."""
+"""What people see on the terminal while a workflow runs: progress on standard error, results on standard output."""
 
 import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -14,12 +14,6 @@ from scripts.workflow import Run
 
 console = Console(stderr=True, highlight=False)
 output = Console(highlight=False)
-
-
-class _Rate(TextColumn):
-    def render(self, task: Task):  # type: ignore[no-untyped-def]
-        rate = task.fields.get("rate")
-        return f"{rate:,.0f} rows/s" if rate else ""
 
 
 class StageProgress(Progress):
@@ -33,7 +27,7 @@ class StageProgress(Progress):
             TextColumn("{task.fields[stage]:<18} {task.description:<20}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[rows]:>12}"),
-            _Rate(""),
+            TextColumn("{task.fields[rate]:>16}"),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -51,15 +45,17 @@ class StageProgress(Progress):
     def start(self, table: str, total: int | None = None) -> None:
         """See `Progress`."""
         rows = f"{total:,} rows" if total is not None else ""
-        self._tasks[table] = self._bars.add_task(table, total=None, stage=self._stage, rows=rows, rate=0.0)
+        self._tasks[table] = self._bars.add_task(table, total=None, stage=self._stage, rows=rows, rate="")
 
     def finish(self, table: str, rows: int, seconds: float) -> None:
         """See `Progress`."""
         rate = rows / max(seconds, 1e-3)
         if table in self._tasks:
-            self._bars.update(self._tasks[table], total=1, completed=1, rows=f"{rows:,} rows", rate=rate)
+            self._bars.update(
+                self._tasks[table], total=1, completed=1, rows=f"{rows:,} rows", rate=f"{rate:,.0f} rows/s"
+            )
         if not console.is_terminal:
-            console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s {rate:>10,.0f} rows/s")
+            console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s", soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """See `Progress`."""

@@ -138,8 +138,8 @@ class Lake:
         """
         if not (table.large or table.is_fact):
             return current
-        low, high = frame.agg(F.min(table.key), F.max(table.key)).first() or (None, None)
-        return None if low is None else current.where(F.col(table.key).between(low, high))
+        (bounds,) = frame.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
+        return None if bounds.low is None else current.where(F.col(table.key).between(bounds.low, bounds.high))
 
     def _without_equals(self, table: StarTable, rows: DataFrame, current: DataFrame | None) -> DataFrame:
         """The rows that have no equal in `current`, over all columns of the model, NULLs being equal."""

@@ -28,7 +28,7 @@ _AUDIT = (
     Column("last_updated", TIMESTAMP, "When it changed the row last. NULL is read as created_at.", nullable=True),
 )
 
-# --------------------------------------------------------------------------- source: small tables, read whole
+# ---------------------------------------- source: small tables, read whole
 
 ADDRESS = SourceTable(
     "address",
@@ -130,7 +130,7 @@ PAYMENT_TYPE = SourceTable(
     ),
 )
 
-# --------------------------------------------------------------------------- source: large tables, read from their fence
+# ---------------------------------------- source: large tables, read from their fence
 
 SALES_ORDER = SourceTable(
     "sales_order",
@@ -206,7 +206,7 @@ PAYMENT = SourceTable(
     ),
 )
 
-# --------------------------------------------------------------------------- star: dimensions, in the order of publishing
+# ---------------------------------------- star: dimensions, in the order of publishing
 
 DIM_DATE = StarTable(
     "dim_date",
@@ -326,7 +326,7 @@ DIM_TRANSACTION = StarTable(
     ),
 )
 
-# --------------------------------------------------------------------------- star: facts
+# ---------------------------------------- star: facts
 
 
 def _version_columns(last_updated_time: str) -> tuple[Column, ...]:

@@ -19,7 +19,6 @@ from pyspark.sql.window import Window
 from retail_etl.errors import QualityError
 from retail_etl.schema import (
     FIRST_DATE,
-    INT,
     LARGEST_INT,
     LAST_DATE,
     SMALLEST_INT,
@@ -133,7 +132,8 @@ def _verdicts(audit: Audit, expectations: Sequence[Expectation], frame: DataFram
     result = batch.validate(suite, result_format="BOOLEAN_ONLY")
     verdicts: dict[Expectation, bool] = {}
     for outcome in result.results:
-        rule = expectations[outcome.expectation_config.meta["number"]]
+        config = outcome.expectation_config
+        rule = expectations[((config and config.meta) or {})["number"]]
         if outcome.exception_info and outcome.exception_info.get("raised_exception"):
             raise QualityError(
                 f"Great Expectations could not evaluate {audit.table.name}.{rule}: "
@@ -174,7 +174,8 @@ def _failure(audit: Audit, expectation: Expectation, frame: DataFrame) -> Failur
     key = audit.table.key
     broken = frame.withColumn("__broken", _RULES[expectation.kind].broken(audit, expectation)).where("__broken")
     groups = broken.groupBy(key).count()
-    count = groups.agg(F.sum("count")).head()[0] or 0
+    (total,) = groups.agg(F.sum("count")).collect()
+    count = total[0] or 0
     if count == 0:
         raise QualityError(
             f"Great Expectations says that {audit.table.name}.{expectation} is broken, and no row breaks it: "
@@ -335,5 +336,3 @@ _RULES: dict[Kind, _Rule] = {
     "reference": _no_flag,
     "no_holes": _no_flag,
 }
-
-assert set(_RULES) >= {"is_int"} and INT.raw == "bigint"  # noqa: S101 - is_int compares eight bytes with four

@@ -154,8 +154,8 @@ class RawZone:
         wrong = [name for name, size in objects.items() if found.get(name) != size]
         if wrong:
             raise StateError(
-                f"{wrong[0]} is not what batch {extract['batch_id']} wrote: {found.get(wrong[0], 'no')} bytes are there, "
-                f"{objects[wrong[0]]} were written. Restore the object, or reject the batch so that it is read again."
+                f"{wrong[0]} of batch {extract['batch_id']} was written with {objects[wrong[0]]} bytes, and now has "
+                f"{found.get(wrong[0], 'none')}. Restore it, or reject the batch so that it is read again."
             )
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
         uris = [self._storage.uri(name) for name in objects]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pg8000.exceptions import DatabaseError as ServerError
@@ -98,8 +99,8 @@ class Snapshot:
         elif not sees_all:
             self.warnings.append(
                 f"The {self.database} may not see other sessions' transactions: rows that commit more than {OVERLAP} "
-                f'after their last_updated are found by reconcile alone. GRANT pg_read_all_stats TO "{self.database.user}" '
-                "mends it."
+                "after their last_updated are found by reconcile alone. What mends it: "
+                f'GRANT pg_read_all_stats TO "{self.database.user}".'
             )
 
     # ------------------------------------------------------------------ contract
@@ -201,7 +202,8 @@ class Snapshot:
         """Rows and a sum over hashes of whole rows: the same where nothing changed, whatever the order."""
         window, values = _window(fence)
         rows, total = self._one(
-            f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {_from(table)} {window}",
+            "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text "
+            f"FROM {_from(table)} {window}",
             **values,
         )
         return {"rows": rows, "sum": total}
@@ -251,9 +253,7 @@ class Snapshot:
             f" FROM {_from(reading.table)} {window}"
         )
         cuts = sorted({int(bound) for bound in bounds})
-        inner = [
-            f"partition_key > {low} AND partition_key <= {high}" for low, high in zip(cuts, cuts[1:], strict=False)
-        ]
+        inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in pairwise(cuts)]
         return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
 
     # ------------------------------------------------------------------ plumbing

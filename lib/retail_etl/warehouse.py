@@ -6,7 +6,7 @@ etl.ledger                           which batches of which lake are in, written
 etl.staging_*                        what COPY brings, before the transaction takes it over
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from threading import Lock
@@ -108,7 +108,7 @@ class Warehouse:
                 + f" WHERE ({names(others, f'{quoted(table.name)}.')}) IS DISTINCT FROM ({names(others, 'excluded.')})"
             )
         self._run(insert)
-        return self._connection.row_count
+        return int(self._connection.row_count)
 
     # ------------------------------------------------------------------ DDL
 
@@ -205,19 +205,19 @@ def copy(rows: DataFrame, database: Database, target: str) -> int:
     Arrow makes the CSV; no row passes through Python by itself. Gives the number of rows.
     """
 
-    def send(batches: "Iterator[RecordBatch]") -> "Iterator[RecordBatch]":
+    def send(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
         import pyarrow as pa
 
         sent = 0
-        connection: Connection | None = None
+        rest = iter(batches)
 
         def chunks(first: "RecordBatch") -> Iterator[bytes]:
             nonlocal sent
-            for batch in _chain(first, batches):
+            for batch in _chain(first, rest):
                 sent += batch.num_rows
                 yield _csv(batch)
 
-        for first in batches:
+        for first in rest:
             connection = database.connect()
             try:
                 connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))

@@ -18,7 +18,8 @@ SOURCE_ROWS = f"""
 INSERT INTO department (department_id, department_name, location, created_at, last_updated)
   VALUES (1, 'Sales', NULL, '2024-01-01', '2024-01-01');
 INSERT INTO staff (staff_id, first_name, last_name, department_id, email_address, created_at, last_updated)
-  VALUES (5, E'{NASTY.replace(chr(92), chr(92) * 2).replace("'", "''")}', 'Last', 1, 'a@b.example', '2024-01-01', '2024-01-01');
+  VALUES (5, E'{NASTY.replace(chr(92), chr(92) * 2).replace("'", "''")}', 'Last', 1,
+    'a@b.example', '2024-01-01', '2024-01-01');
 INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated)
   VALUES (3, '1 High Street', 'Leeds', 'LS1', 'UK', '0113', '2024-01-01', '2024-01-01');
 INSERT INTO counterparty (counterparty_id, counterparty_legal_name, legal_address_id, created_at, last_updated)
@@ -31,7 +32,8 @@ INSERT INTO design (design_id, design_name, file_location, file_name, created_at
   VALUES (9, 'Wooden', '/usr', 'w.json', '2024-01-01', '2024-01-01');
 INSERT INTO sales_order (sales_order_id, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,
     agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated)
-  VALUES (100, 9, 5, 2, 7, 361.39, 1, '2024-03-01', '2024-02-28', 3, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
+  VALUES (100, 9, 5, 2, 7, 361.39, 1, '2024-03-01', '2024-02-28', 3,
+    '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
 INSERT INTO transaction (transaction_id, transaction_type, sales_order_id, created_at, last_updated)
   VALUES (40, 'SALE', 100, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
 INSERT INTO payment (payment_id, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid,
@@ -133,7 +135,8 @@ def test_a_bad_date_rejects_the_batch_and_the_next_run_repairs_all(world: World)
     failed = world.run()
     assert [stage.status for stage in failed.stages] == ["succeeded", "failed", "skipped", "skipped", "skipped"]
     assert "sales_order.agreed_payment_date" in (failed.error or "")
-    assert "1 of 1 rows" in (failed.error or "") and "sales_order_id 100" in (failed.error or "")
+    assert "1 of 1 rows" in (failed.error or "")
+    assert "sales_order_id 100" in (failed.error or "")
 
     world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-28'")  # last_updated stays as it was
     mended = world.run()
@@ -153,13 +156,8 @@ def test_a_changed_type_and_a_missing_table_are_named_before_anything_is_read(wo
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [("only%20reads", "wrong", "Check user and password"), ("127.0.0.1", "127.0.0.1:1", "Cannot reach")],
-)
-def test_a_source_that_cannot_be_opened_is_one_sentence_with_its_cure(
-    world: World, old: str, new: str, says: str
-) -> None:
+@pytest.mark.parametrize("says", ["Check user and password", "Cannot reach"])
+def test_a_source_that_cannot_be_opened_is_one_sentence_with_its_cure(world: World, says: str) -> None:
     good = world.databases["source"]
     port, password = (1, good.password) if says == "Cannot reach" else (good.port, "wrong")
     world.databases["source"] = Database("source", good.host, port, good.database, good.user, password)
@@ -189,7 +187,8 @@ def test_an_independent_reader_agrees_with_the_source_through_every_foreign_key(
     assert world.run().error is None
     expected = world.source.run(
         "SELECT count(*), sum(payment_amount)::text FROM payment p JOIN transaction t USING (transaction_id)"
-        " JOIN counterparty USING (counterparty_id) JOIN currency USING (currency_id) JOIN payment_type USING (payment_type_id)"
+        " JOIN counterparty USING (counterparty_id) JOIN currency USING (currency_id)"
+        " JOIN payment_type USING (payment_type_id)"
     )[0]
     star = (
         "SELECT count(*), sum(payment_amount) FROM fact_payment_current p JOIN dim_transaction t USING (transaction_id)"

@@ -1,0 +1,68 @@
+"""Write docs/data-dictionary.md from the model; `--check` fails where the file is older than the model."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from retail_etl import model
+from retail_etl.quality import requirement
+from retail_etl.schema import Column, SourceTable, StarTable
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "data-dictionary.md"
+
+
+def render() -> str:
+    """The whole dictionary as Markdown."""
+    lines = [
+        "# Data dictionary",
+        "",
+        "Made from `lib/retail_etl/model.py` by `make data-dictionary`: change it there.",
+        "",
+    ]
+    lines += ["## Source: totesys", ""]
+    for source in model.SOURCE.values():
+        lines += _table(source, f"Read as: {source.extract}.")
+    lines += ["## Star: lake and warehouse", ""]
+    for star in model.STAR.values():
+        made_of = f"Made of {', '.join(star.sources)}." if star.sources else "Made of the dates of all facts."
+        own_key = f" In the warehouse also `{star.serial}` (serial, primary key)." if star.serial else ""
+        lines += _table(star, made_of + own_key)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(table: SourceTable | StarTable, note: str) -> Iterator[str]:
+    yield from (f"### {table.name}", "", f"{table.grain} Key: `{table.key}`. {note}", "")
+    yield from ("| column | type | may be NULL | refers to | notes |", "| --- | --- | --- | --- | --- |")
+    for column in table.columns:
+        cells = (
+            column.name,
+            column.type.name,
+            "yes" if column.nullable else "",
+            column.references or "",
+            _notes(column),
+        )
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield "Rules: " + "; ".join(f"{rule.subject} {requirement(rule)}" for rule in table.expectations()) + "."
+    yield ""
+
+
+def _notes(column: Column) -> str:
+    return column.description.replace("|", "\\|")
+
+
+def main(arguments: list[str]) -> int:
+    """0 where the file is (now) as the model says, 1 where `--check` found it older."""
+    text = render()
+    if arguments == ["--check"]:
+        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
+            print("docs/data-dictionary.md is older than the model: run make data-dictionary.", file=sys.stderr)
+            return 1
+        return 0
+    TARGET.write_text(text, encoding="utf-8")
+    print(f"{TARGET.relative_to(TARGET.parent.parent)} is written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
