@@ -1,0 +1,47 @@
+import pytest
+
+from retail_etl.errors import ConfigurationError
+from retail_etl.postgres import Database, names, quoted
+
+
+def test_a_url_is_read_whole_and_its_password_is_not_shown() -> None:
+    database = Database.from_url("source", "postgresql://me:p%40ss@db.example:6000/totesys")
+    assert (database.host, database.port, database.database, database.user) == ("db.example", 6000, "totesys", "me")
+    assert database.password == "p@ss"
+    assert "p@ss" not in repr(database)
+    assert "p@ss" not in str(database)
+    assert "p@ss" not in database.jdbc_url
+    assert Database.from_url("source", database.url) == database
+
+
+def test_another_machine_is_reached_over_tls_unless_the_url_says_otherwise() -> None:
+    assert Database.from_url("source", "postgresql://me:x@db.example/t").ssl_mode == "require"
+    assert Database.from_url("source", "postgresql://me:x@127.0.0.1/t").ssl_mode == "disable"
+    assert Database.from_url("source", "postgresql://me:x@db.example/t?sslmode=verify-full").ssl_mode == "verify-full"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("mysql://me:x@host/t", "postgresql://"),
+        ("postgresql://host/t", "user"),
+        ("postgresql://me:x@host", "database"),
+        ("postgresql://me:x@host:port/t", "cannot be read"),
+        ("postgresql://me:x@host/t?sslmode=maybe", "sslmode=maybe"),
+    ],
+)
+def test_a_url_that_does_not_fit_is_named(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Database.from_url("source", url)
+
+
+def test_a_secret_without_a_key_names_it() -> None:
+    secret = {"host": "h", "port": "5432", "user": "u", "password": "p", "database": "d"}
+    assert Database.from_secret("warehouse", secret).port == 5432
+    with pytest.raises(ConfigurationError, match="password"):
+        Database.from_secret("warehouse", secret | {"password": ""})
+
+
+def test_names_are_quoted() -> None:
+    assert quoted("public", 'a"b') == '"public"."a""b"'
+    assert names(["a", "b"], "t.") == 't."a", t."b"'

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from retail_etl.errors import ConfigurationError
+from retail_etl.storage import Storage, open_storage
+
+
+def _check(storage: Storage) -> None:
+    assert storage.read("a/b.json") is None
+    assert not storage.exists("a/b.json")
+    assert storage.create("a/b.json", b"first")
+    assert not storage.create("a/b.json", b"second")
+    assert storage.read("a/b.json") == b"first"
+    assert storage.exists("a/b.json")
+    assert storage.sizes("a/") == {"a/b.json": 5}
+    assert storage.sizes("nothing/") == {}
+
+
+def test_an_object_in_a_folder_is_created_once(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "lake"))
+    _check(storage)
+    assert storage.uri("raw/t/batch_id=1/") == f"file://{tmp_path}/lake/raw/t/batch_id=1"
+    assert [path.name for path in (tmp_path / "lake" / "a").iterdir()] == ["b.json"]
+
+
+def test_an_object_in_a_bucket_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        storage = open_storage("s3://lake/some/prefix")
+        _check(storage)
+        assert storage.uri("raw/") == "s3://lake/some/prefix/raw/"
+
+
+def test_what_is_no_place_for_a_lake_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="is a file"):
+        open_storage(str(tmp_path / "file"))
+    with pytest.raises(ConfigurationError, match="s3://bucket/prefix"):
+        open_storage("ftp://host/lake")
