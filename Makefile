@@ -36,11 +36,12 @@ setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git 
 demo: $(READY) ## See it work: embedded databases, two runs, what arrived
 	@$(ETL) demo $(ARGS)
 
+# The .pth file makes retail_etl, glue_jobs and scripts importable, as an editable install would, without a build.
 $(READY): requirements.txt pyproject.toml | $(BIN)/python
 	@$(BIN)/python -c '$(IS_PYTHON_311)' || { echo '.venv is not of Python 3.11: make distclean, then again.' >&2; exit 1; }
 	@echo 'Installing the pinned packages (minutes the first time) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@printf '%s\n' '$(CURDIR)/lib' '$(CURDIR)' > .venv/lib/python3.11/site-packages/retail_etl.pth
 	@$(BIN)/python scripts/warm_up.py
 	@$(INSTALL_GIT_HOOKS)
 	@touch $@
@@ -153,7 +154,7 @@ add-requirements: $(READY) ## Add a package, pinned: PKG=name[==version] [GROUP=
 .PHONY: clean
 clean: ## Remove .local (databases and lake of the demo), caches, build output
 	@if [[ -d .local && -e $(READY) ]]; then $(ETL) down || echo 'The embedded databases could not be stopped; going on.' >&2; fi
-	@rm -rf .local .coverage .coverage.* htmlcov build dist lib/*.egg-info
+	@rm -rf .local .coverage .coverage.* htmlcov build dist
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf derby.log metastore_db spark-warehouse
 	@find glue_jobs lib scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
