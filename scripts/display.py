@@ -1,10 +1,10 @@
 """What people see on the terminal while a workflow runs: progress on standard error, results on standard output."""
 
-import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -59,7 +59,7 @@ class StageProgress(Progress):
 
     def warn(self, message: str) -> None:
         """See `Progress`."""
-        console.print(f"[yellow]warning[/] {message}")
+        console.print(f"[yellow]warning[/] {escape(message)}", soft_wrap=True)
 
 
 class RunDisplay:
@@ -67,7 +67,6 @@ class RunDisplay:
 
     def __init__(self) -> None:
         self._open: StageProgress | None = None
-        self._since = time.monotonic()
 
     def stage(self, name: str) -> Progress:
         """The progress of the stage that begins now."""
@@ -82,6 +81,11 @@ class RunDisplay:
             self._open = None
 
 
+def show_error(error: object) -> None:
+    """An error as it stands: brackets in it are no markup."""
+    console.print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
+
+
 def show_run(run: Run) -> None:
     """The stages of a finished run as a table, and its error where it failed."""
     colours = {"succeeded": "green", "nothing_to_do": "dim", "failed": "red", "skipped": "dim"}
@@ -93,6 +97,6 @@ def show_run(run: Run) -> None:
         table.add_row(stage.name, status, f"{stage.rows:,}", f"{stage.seconds:.1f}")
     console.print(table)
     if run.error:
-        console.print(f"[red]error[/] {run.error}", markup=True, soft_wrap=True)
+        show_error(run.error)
     batch = f"batch {run.batch_id}" if run.batch_id else "no new batch"
     console.print(f"{run.status.replace('_', ' ')}, {batch}, {sum(stage.seconds for stage in run.stages):.1f} s")

@@ -4,7 +4,6 @@
 import json
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.postgres import Database  # noqa: E402
 from retail_etl.raw import STAGES, RawZone  # noqa: E402
 from scripts import demo_data  # noqa: E402
-from scripts.display import RunDisplay, console, output, show_run  # noqa: E402
+from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
 from scripts.workflow import Run, read_pipeline, run_pipeline  # noqa: E402
@@ -203,12 +202,10 @@ def _batch(zone: RawZone, batch_id: int) -> dict[str, Any]:
 def main() -> None:
     """Run the command; an expected error is one paragraph and exit code 1."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    started = time.monotonic()
     try:
         app()
     except (RetailEtlError, EmbeddedPostgresError) as error:
-        console.print(f"[red]error[/] {error}", soft_wrap=True)
-        logging.getLogger("retail_etl").debug("failed after %.1f s", time.monotonic() - started)
+        show_error(error)
         sys.exit(1)
 
 

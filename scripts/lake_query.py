@@ -52,8 +52,7 @@ def _views(table: StarTable, folder: Path) -> list[str]:
     statements = [f"CREATE VIEW {table.name} AS SELECT * FROM {source}"]
     if not table.is_fact:
         return [*statements, f"CREATE VIEW {table.name}_current AS SELECT * FROM {table.name}"]
-    time_column = table.columns[table.column_names.index("last_updated_date") + 1].name
-    updated = f"(last_updated_date + CAST({time_column} AS time))"
+    updated = f"(last_updated_date + CAST({table.last_updated_time} AS time))"
     over = f"OVER (PARTITION BY {table.key} ORDER BY {BATCH_ID})"
     return [
         *statements,

@@ -203,6 +203,11 @@ class StarTable(Table):
         """The columns whose dates the calendar must cover."""
         return tuple(column.name for column in self.columns if column.type is DATE and self.is_fact)
 
+    @property
+    def last_updated_time(self) -> str:
+        """The time of day that belongs to `last_updated_date`; each fact has its own name for it."""
+        return self.columns[self.column_names.index("last_updated_date") + 1].name
+
     def enforced(self, column: Column) -> bool:
         """Whether the warehouse has a foreign key on the column: where its target is a dimension's key."""
         return column.references is not None and column.referenced_table.startswith("dim_")

@@ -9,6 +9,7 @@ etl.staging_*                        what COPY brings, before the transaction ta
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "public"
 CONTROL = "etl"
-MIN_COPY_ROWS = 100_000
 _LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
 
 
@@ -186,8 +186,7 @@ def _current_view(table: StarTable) -> str:
 
 def _history_view(table: StarTable) -> str:
     key, serial = quoted(table.key), quoted(table.serial or "")
-    time_column = table.columns[table.column_names.index("last_updated_date") + 1].name
-    updated = f"({quoted('last_updated_date')} + {quoted(time_column)})"
+    updated = f"({quoted('last_updated_date')} + {quoted(table.last_updated_time)})"
     following = f"OVER (PARTITION BY {key} ORDER BY {serial})"
     return (
         f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS SELECT f.*, "
@@ -213,11 +212,11 @@ def copy(rows: DataFrame, database: Database, target: str) -> int:
 
         def chunks(first: "RecordBatch") -> Iterator[bytes]:
             nonlocal sent
-            for batch in _chain(first, rest):
+            for batch in chain((first,), rest):
                 sent += batch.num_rows
                 yield _csv(batch)
 
-        for first in rest:
+        for first in rest:  # once: the COPY takes the others; an empty partition opens no connection
             connection = database.connect()
             try:
                 connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))
@@ -227,11 +226,6 @@ def copy(rows: DataFrame, database: Database, target: str) -> int:
 
     counts = rows.mapInArrow(send, "rows bigint").collect()
     return sum(count.rows for count in counts)
-
-
-def _chain(first: "RecordBatch", rest: "Iterator[RecordBatch]") -> "Iterator[RecordBatch]":
-    yield first
-    yield from rest
 
 
 def _csv(batch: "RecordBatch") -> bytes:

@@ -129,6 +129,23 @@ def test_two_runs_give_the_star_that_was_written_by_hand(world: World) -> None:
 
 
 @pytest.mark.integration
+def test_what_is_read_again_unchanged_adds_no_version(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    world.source.run(
+        "INSERT INTO sales_order SELECT 101, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
+        " agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated"
+        " FROM sales_order"
+    )
+    assert world.run().error is None
+    world.source.run("UPDATE sales_order SET units_sold = 8 WHERE sales_order_id = 100")  # both are in the window
+    second = world.run()
+    assert (second.error, second.stages[0].rows) == (None, 2)
+    versions = "SELECT sales_order_id, count(*) FROM fact_sales_order GROUP BY 1 ORDER BY 1"
+    assert world.warehouse.run(versions) == [[100, 2], [101, 1]]
+    assert world.in_lake(versions) == [(100, 2), (101, 1)]
+
+
+@pytest.mark.integration
 def test_a_bad_date_rejects_the_batch_and_the_next_run_repairs_all(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-30'")
