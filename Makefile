@@ -81,8 +81,8 @@ down: $(READY) ## Stop them; their data stays
 	@$(ETL) down
 
 .PHONY: reset
-reset: $(READY) ## Stop them and remove their data
-	@$(ETL) reset
+reset: $(READY) ## Delete the embedded databases and their lake (FORCE=1: do not ask)
+	@$(ETL) reset $(if $(FORCE),--force)
 
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Check

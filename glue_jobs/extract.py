@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from retail_etl import model, runtime
-from retail_etl.raw import RawZone, now
+from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job, Result
 from retail_etl.source import Reading, Snapshot, SourceColumn, open_snapshot
 
@@ -13,7 +13,7 @@ from retail_etl.source import Reading, Snapshot, SourceColumn, open_snapshot
 def run(job: Job) -> Result:
     """Read every table that has something new, in one snapshot; nothing new anywhere makes no batch."""
     zone = RawZone(job.option("lake"))
-    previous = (zone.last_extract() or {}).get("tables", {})
+    previous = _still_there(zone, (zone.last_extract() or {}).get("tables", {}))
     with open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot:
         columns = snapshot.check_contract(model.SOURCE)
         for warning in snapshot.warnings:
@@ -24,6 +24,13 @@ def run(job: Job) -> Result:
         if all(reading.rows is None for reading in readings):
             return Result("nothing_to_do", warnings=tuple(snapshot.warnings))
         return _extract(job, zone, snapshot, readings, columns)
+
+
+def _still_there(zone: RawZone, previous: Manifest) -> Manifest:
+    """The entries that can be built upon: a full copy that is damaged is made anew."""
+    snapshots = [table for table in model.SOURCE.values() if table.extract == "snapshot" and table.name in previous]
+    damaged = {table.name for table in snapshots if not zone.intact(table, previous[table.name])}
+    return {name: entry for name, entry in previous.items() if name not in damaged}
 
 
 def _extract(

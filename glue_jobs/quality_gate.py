@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from retail_etl import model, quality, runtime
-from retail_etl.errors import ConfigurationError, StateError
+from retail_etl.errors import ConfigurationError, RetailEtlError, StateError
 from retail_etl.lake import Lake
 from retail_etl.quality import Audit, Failure
 from retail_etl.raw import UNREADABLE, Manifest, RawZone
@@ -35,50 +35,56 @@ def _pass_raw(job: Job, zone: RawZone, batch_id: int) -> int:
     extract = zone.expect_manifest(batch_id, "extract")
     rows = {name: entry["rows"] for name, entry in extract["tables"].items() if entry["rows"] is not None}
     audits = {name: partial(_raw_audit, job, zone, extract, name) for name in rows}
-    seconds = _audit(job, zone, batch_id, "raw", audits)
-    zone.finish(batch_id, "quality_raw", {"seconds": seconds, "tables": rows})
+    passed = _audit(job, zone, batch_id, "raw", audits)
+    zone.finish(batch_id, "quality_raw", {**passed, "tables": rows})
     return sum(rows.values())
 
 
 def _pass_star(job: Job, zone: RawZone, batch_id: int) -> int:
     lake = Lake(job.spark)
     written = zone.expect_manifest(batch_id, "transform")["tables"]
-    seconds = 0.0
-    if not zone.manifest(batch_id, "publish_intent"):  # else an earlier run audited it and was cut off
+    intent = zone.manifest(batch_id, "publish_intent")
+    if intent is None:  # else an earlier run audited it and was cut off
         audits = {name: partial(_star_audit, lake, batch_id, name, written) for name in written}
-        seconds = _audit(job, zone, batch_id, "star", audits)
-    snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
-    intent = zone.note(batch_id, "publish_intent", {"batch_id": batch_id, "snapshots": snapshots})
+        passed = _audit(job, zone, batch_id, "star", audits)
+        snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
+        intent = zone.note(batch_id, "publish_intent", {"batch_id": batch_id, **passed, "snapshots": snapshots})
     lake.publish(batch_id, intent["snapshots"])
-    zone.finish(batch_id, "publish", {"seconds": seconds, "tables": snapshots})
+    done = {name: intent[name] for name in ("seconds", "expectations")}
+    zone.finish(batch_id, "publish", {**done, "tables": intent["snapshots"]})
     return sum(entry["rows"] for entry in written.values())
 
 
-def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: Mapping[str, Callable[[], Audit]]) -> float:
-    """Evaluate all tables side by side; reject the batch where one fails. Gives the seconds that it took."""
+def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: Mapping[str, Callable[[], Audit]]) -> Manifest:
+    """Evaluate all tables side by side; reject the batch where one fails. Gives what its manifest says of quality."""
 
-    def evaluate(name: str) -> list[Failure]:
+    def evaluate(name: str) -> tuple[int, list[Failure]]:
         since = time.monotonic()
         audit = audits[name]()
         job.progress.start(name, audit.rows)
         failures = quality.evaluate(audit)
         job.progress.finish(name, audit.rows, time.monotonic() - since)
-        return failures
+        return len(audit.table.expectations()), failures
 
     since = time.monotonic()
     try:
         found = runtime.side_by_side({name: partial(evaluate, name) for name in audits})
     except StateError as error:  # an object of the batch is damaged: read it again
-        zone.reject(batch_id, str(error))
+        _reject(job, zone, batch_id, layer, error)
         raise
-    failures = [failure for name in audits for failure in found[name]]
+    failures = [failure for name in audits for failure in found[name][1]]
     if failures:
         rejection = quality.report(batch_id, layer, failures)
-        zone.reject(batch_id, str(rejection))
-        if layer == "star":
-            Lake(job.spark).discard(range(batch_id, zone.latest() + 1))
+        _reject(job, zone, batch_id, layer, rejection)
         raise rejection
-    return round(time.monotonic() - since, 3)
+    expectations = sum(evaluated for evaluated, _ in found.values())
+    return {"seconds": round(time.monotonic() - since, 3), "expectations": expectations}
+
+
+def _reject(job: Job, zone: RawZone, batch_id: int, layer: str, reason: RetailEtlError) -> None:
+    zone.reject(batch_id, str(reason))
+    if layer == "star":
+        Lake(job.spark).discard(range(batch_id, zone.latest() + 1))
 
 
 def _raw_audit(job: Job, zone: RawZone, extract: Manifest, name: str) -> Audit:

@@ -1,5 +1,7 @@
 """What people see on the terminal while a workflow runs: progress on standard error, results on standard output."""
 
+import time
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from retail_etl.runtime import Progress
+from retail_etl.spark import rows_in_flight
 from scripts.workflow import Run
 
 console = Console(stderr=True, highlight=False)
@@ -22,6 +25,9 @@ class StageProgress(Progress):
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._tasks: dict[str, TaskID] = {}
+        self._since: dict[str, float] = {}
+        self._closed = Event()
+        self._watcher = Thread(target=self._watch, daemon=True)
         self._bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.fields[stage]:<18} {task.description:<20}"),
@@ -35,25 +41,43 @@ class StageProgress(Progress):
 
     def __enter__(self) -> Self:
         self._bars.start()
+        if console.is_terminal:
+            self._watcher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
         self._bars.stop()
+
+    def _watch(self) -> None:
+        """Show each second how far the tables are that Spark works on."""
+        while not self._closed.wait(1):
+            for table, rows in rows_in_flight().items():
+                since = self._since.get(table)
+                if since is not None:
+                    self._show(table, rows, time.monotonic() - since)
+
+    def _show(self, table: str, rows: int, seconds: float) -> None:
+        rate = f"{rows / max(seconds, 1e-3):,.0f} rows/s"
+        self._bars.update(self._tasks[table], completed=rows, rows=f"{rows:,} rows", rate=rate)
 
     def start(self, table: str, total: int | None = None) -> None:
         """See `Progress`."""
-        rows = f"{total:,} rows" if total is not None else ""
-        self._tasks[table] = self._bars.add_task(table, total=None, stage=self._stage, rows=rows, rate="")
+        rows = f"of {total:,} rows" if total is not None else ""
+        self._tasks[table] = self._bars.add_task(table, total=total or None, stage=self._stage, rows=rows, rate="")
+        self._since[table] = time.monotonic()
 
     def finish(self, table: str, rows: int, seconds: float) -> None:
         """See `Progress`."""
-        rate = rows / max(seconds, 1e-3)
+        self._since.pop(table, None)
         if table in self._tasks:
-            self._bars.update(
-                self._tasks[table], total=1, completed=1, rows=f"{rows:,} rows", rate=f"{rate:,.0f} rows/s"
-            )
+            self._bars.update(self._tasks[table], total=max(rows, 1))
+            self._show(table, rows, seconds)
+            self._bars.stop_task(self._tasks[table])
         if not console.is_terminal:
             console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s", soft_wrap=True)
 

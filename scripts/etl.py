@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from rich.table import Table  # noqa: E402
 
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.postgres import Database  # noqa: E402
-from retail_etl.raw import STAGES, RawZone  # noqa: E402
+from retail_etl.raw import RawZone  # noqa: E402
 from scripts import demo_data  # noqa: E402
 from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -137,9 +137,14 @@ def down() -> None:
 
 
 @app.command()
-def reset() -> None:
+def reset(
+    force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")] = False,
+) -> None:
     """Stop the embedded databases and delete them, with the lake in .local/."""
-    LocalPair().reset()
+    pair = LocalPair()
+    if not force and pair.home.exists():
+        typer.confirm(f"Delete {pair.home}, with source, warehouse and lake?", abort=True, err=True)
+    pair.reset()
 
 
 @app.command()
@@ -171,32 +176,17 @@ def query(sql: str, lake: Lake = "") -> None:
 
 @app.command()
 def status(lake: Lake = "", as_json: AsJson = False) -> None:
-    """The last batches: when they were taken, how many rows, how far they came."""
+    """How fresh the lake is, its last batches and what the gates said of them, and from where each table is read."""
+    from scripts.lake_status import read_status, show_status
+
     place = lake or str(LocalPair().lake)
     if "://" not in place and not Path(place).is_dir():
         raise ConfigurationError(f"There is no lake in {place} yet: run the workflow first (etl.py run).")
-    zone = RawZone(place)
-    latest = zone.latest()
-    batches = [_batch(zone, batch_id) for batch_id in range(max(1, latest - 9), latest + 1)]
+    found = read_status(RawZone(place))
     if as_json:
-        print(json.dumps({"batches": batches}))
-        return
-    table = Table("batch", "taken at", "rows", "state", box=None, pad_edge=False)
-    for batch in batches:
-        table.add_row(str(batch["batch_id"]), batch["taken_at"] or "", f"{batch['rows']:,}", batch["state"])
-    output.print(table)
-
-
-def _batch(zone: RawZone, batch_id: int) -> dict[str, Any]:
-    extract = zone.manifest(batch_id, "extract") or {}
-    rejection = zone.rejection(batch_id)
-    done = [stage for stage in STAGES if zone.manifest(batch_id, stage)]
-    state = (
-        f"rejected: {rejection['reason']}" if rejection else done[-1] if done else "given up before it was extracted"
-    )
-    rows = sum(entry["rows"] or 0 for entry in extract.get("tables", {}).values())
-    taken_at = extract.get("snapshot", {}).get("taken_at")
-    return {"batch_id": batch_id, "taken_at": taken_at, "rows": rows, "state": state, "stages": done}
+        print(json.dumps(found))
+    else:
+        show_status(output, found)
 
 
 def main() -> None:

@@ -150,18 +150,26 @@ class RawZone:
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
         objects: dict[str, int] = extract["tables"][table.name]["objects"]
-        found = self._storage.sizes(_folder(table.name, extract["batch_id"]))
-        wrong = [name for name, size in objects.items() if found.get(name) != size]
-        if wrong:
-            raise StateError(
-                f"{wrong[0]} of batch {extract['batch_id']} was written with {objects[wrong[0]]} bytes, and now has "
-                f"{found.get(wrong[0], 'none')}. Restore it, or reject the batch so that it is read again."
-            )
+        if damage := self.damage(table, extract):
+            raise StateError(f"{damage} The next run reads the source again; or restore it.")
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
         uris = [self._storage.uri(name) for name in objects]
         if not uris:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
+
+    def damage(self, table: SourceTable, extract: Manifest) -> str | None:
+        """What is wrong with the table's objects of a batch, by their sizes; None where nothing is."""
+        found = self._storage.sizes(_folder(table.name, extract["batch_id"]))
+        for name, size in extract["tables"][table.name]["objects"].items():
+            if found.get(name) != size:
+                there = found.get(name, "none")
+                return f"{name} of batch {extract['batch_id']} was written with {size} bytes, and now has {there}."
+        return None
+
+    def intact(self, table: SourceTable, entry: Manifest) -> bool:
+        """Whether the full copy that a snapshot table's entry names is there as it was written."""
+        return self.damage(table, self.expect_manifest(entry["full_copy_batch_id"], "extract")) is None
 
     def full_copy(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
         """The whole of a snapshot table as the batch saw it: from this batch, or from the last one that read it."""

@@ -137,8 +137,13 @@ def side_by_side(tasks: Mapping[str, Callable[[], _T]]) -> dict[str, _T]:
 
     The first failure is raised once the tasks that had begun are done; those that had not begun are left out.
     """
+
+    def call(name: str) -> _T:
+        spark.describe(name)
+        return tasks[name]()
+
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        futures = {name: pool.submit(task) for name, task in tasks.items()}
+        futures = {name: pool.submit(call, name) for name in tasks}
         wait(futures.values(), return_when=FIRST_EXCEPTION)
         for future in futures.values():
             if future.done() and not future.cancelled() and future.exception():

@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -36,12 +37,12 @@ _LOCAL = {
     "spark.scheduler.mode": "FAIR",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # People see how far a table is: the counters of running tasks come with the heartbeat.
+    "spark.executor.heartbeatInterval": "1s",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     # The raw zone holds data objects alone; the manifest tells that a table is whole.
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    # The archive is written once and read twice: speed before size.
-    "spark.hadoop.zlib.compress.level": "BEST_SPEED",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
@@ -81,22 +82,67 @@ def _local_context() -> SparkSession:
     builder = SparkSession.builder.appName("retail-etl").master(f"local[{cores}]")
     settings = {
         **_LOCAL,
-        "spark.jars.packages": ",".join(PACKAGES),
+        **_jars(),
         "spark.sql.shuffle.partitions": str(cores),
         "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "3g"),
         "spark.driver.extraJavaOptions": _java_options(),
     }
     for name, value in settings.items():
         builder = builder.config(name, value)
-    started = builder.getOrCreate()
-    started.sparkContext.setLogLevel("FATAL")  # what fails is raised, and told once
-    return started
+    with _standard_output_kept_clean():
+        return builder.getOrCreate()
+
+
+def _jars() -> dict[str, str]:
+    """The packages from the resolver's cache where all of them are there, which saves its seconds; else by resolver."""
+    cache = Path.home() / ".ivy2" / "jars"
+    jars = [cache / f"{group}_{name}-{version}.jar" for group, name, version in (one.split(":") for one in PACKAGES)]
+    if all(jar.exists() for jar in jars):
+        return {"spark.jars": ",".join(str(jar) for jar in jars)}
+    return {"spark.jars.packages": ",".join(PACKAGES)}
+
+
+@contextmanager
+def _standard_output_kept_clean() -> Iterator[None]:
+    """Let the JVM, which starts within the block, write to standard error: our standard output is for results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _java_options() -> str:
+    # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
+    options = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")
-    return f"-Djavax.net.ssl.trustStore={store}" if store.exists() else "-Dretail.etl=1"
+    return f"{options} -Djavax.net.ssl.trustStore={store}" if store.exists() else options
+
+
+def describe(text: str) -> None:
+    """Name what this thread does from now on, in Spark's own pages and for `rows_in_flight`."""
+    context = SparkContext._active_spark_context
+    if context is not None:
+        context.setJobDescription(text)
+
+
+def rows_in_flight() -> dict[str, int]:
+    """Description → rows read or written so far by the stages that run now, as their tasks last told."""
+    context = SparkContext._active_spark_context
+    if context is None or context._jsc is None:
+        return {}
+    stages: Any = context._jsc.sc().statusStore().activeStages()
+    rows: dict[str, int] = {}
+    for index in range(stages.size()):
+        stage = stages.apply(index)
+        if stage.description().isDefined():
+            name = stage.description().get()
+            rows[name] = max(rows.get(name, 0), stage.inputRecords(), stage.outputRecords())
+    return rows
 
 
 def java_home() -> str:
