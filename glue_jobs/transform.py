@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import asdict
-from functools import partial
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import model, runtime, star
+from retail_etl import deletions, model, runtime, star
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -23,7 +23,8 @@ def run(job: Job) -> Result:
     lake = Lake(job.spark)
     lake.create_missing()
     rows = sum(_transform(job, zone, lake, batch_id) for batch_id in waiting)
-    return Result("succeeded", rows, tuple(waiting))
+    withheld = deletions.describe(zone.withheld_deletions())
+    return Result("succeeded", rows, tuple(waiting), warnings=withheld, needs_attention=bool(withheld))
 
 
 def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
@@ -43,8 +44,10 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
     written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first})
     if any(table.is_fact and written[table.name] for table in touched):
         written["dim_date"] = _write_calendar(lake, batch_id, before)
+    written["deleted_record"], withheld = _write_deletions(job, zone, lake, extract, before)
     tables = {name: asdict(result) for name, result in written.items() if result}
-    zone.finish(batch_id, "transform", {"seconds": round(time.monotonic() - since, 3), "tables": tables})
+    seconds = round(time.monotonic() - since, 3)
+    zone.finish(batch_id, "transform", {"seconds": seconds, "tables": tables, "withheld_deletions": withheld})
     return sum(entry["rows"] for entry in tables.values())
 
 
@@ -74,6 +77,36 @@ def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | N
     facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
     days = star.dim_date(lake.date_span(facts))
     return lake.merge_dimension(model.DIM_DATE, days, batch_id, lake.latest(model.DIM_DATE, before))
+
+
+def _write_deletions(
+    job: Job, zone: RawZone, lake: Lake, extract: Manifest, before: list[int]
+) -> tuple[Written | None, Manifest]:
+    """Record what is missing in the batch, or back. What is too much to believe is not, and given beside."""
+    withheld = dict(zone.withheld_deletions())
+    parent = lake.latest(model.DELETED_RECORD, before)
+    found: list[DataFrame] = []
+    for table in (table for table in model.STAR.values() if table.sources):
+        source, entry = table.sources[0], extract["tables"][table.sources[0]]
+        ranges = entry.get("complete", [])
+        missing = lake.missing(source, parent)
+        if entry["rows"] is None or not (ranges or missing.head(1)):
+            continue
+        known = lake.rows(table, lake.latest(table, before)).select(F.col(table.key).alias("record_id"))
+        present = _source(job, zone, source, extract).select(F.col(model.SOURCE[source].key).alias("record_id"))
+        events = deletions.events(source, known, missing, present, ranges).cache()
+        missed = events.where("is_deleted").count()
+        alive = known.distinct().count() - missing.count() if missed else 0
+        withheld.pop(source, None)
+        if deletions.is_mass_deletion(missed, alive) and not entry.get("accept_deletions"):
+            withheld[source] = {"missed": missed, "alive": alive, "batch_id": extract["batch_id"]}
+            events = events.where(~F.col("is_deleted"))
+        found.append(events)
+    if not found:
+        return None, withheld
+    moment = F.lit(extract["started_at"][:23].replace("T", " ")).cast("timestamp_ntz")
+    frame = reduce(DataFrame.unionByName, found).withColumn("found_at", moment)
+    return lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent), withheld
 
 
 if __name__ == "__main__":

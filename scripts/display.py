@@ -81,10 +81,6 @@ class StageProgress(Progress):
         if not console.is_terminal:
             console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s", soft_wrap=True)
 
-    def warn(self, message: str) -> None:
-        """See `Progress`."""
-        console.print(f"[yellow]warning[/] {escape(message)}", soft_wrap=True)
-
 
 class RunDisplay:
     """Hands every stage its progress, and closes the one before."""
@@ -120,6 +116,8 @@ def show_run(run: Run) -> None:
         status = f"[{colours[stage.status]}]{stage.status.replace('_', ' ')}[/]"
         table.add_row(stage.name, status, f"{stage.rows:,}", f"{stage.seconds:.1f}")
     console.print(table)
+    for warning in run.warnings:
+        console.print(f"[yellow]warning[/] {escape(warning)}", soft_wrap=True)
     if run.error:
         show_error(run.error)
     batch = f"batch {run.batch_id}" if run.batch_id else "no new batch"

@@ -21,7 +21,10 @@ from scripts import demo_data  # noqa: E402
 from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
-from scripts.workflow import Run, read_pipeline, run_pipeline  # noqa: E402
+from scripts.workflow import PIPELINE, RECONCILE, Run, read_pipeline, run_pipeline  # noqa: E402
+
+DIFFERS = 2
+NEEDS_ATTENTION = 3
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -31,7 +34,22 @@ Lake = Annotated[str, typer.Option(envvar="LAKE", help="A folder, or s3://bucket
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
 
 
-def _run_workflow(source: str, warehouse: str, lake: str) -> Run:
+Accepted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-deletions", metavar="TABLE", help="Believe that so many rows of this source table are gone."
+    ),
+]
+
+
+def _run_workflow(
+    source: str,
+    warehouse: str,
+    lake: str,
+    accepted: list[str] | None = None,
+    pipeline: Path = PIPELINE,
+    **variables: str,
+) -> Run:
     pair = LocalPair()
     if not source or not warehouse:
         pair.up(note=_note)
@@ -39,15 +57,13 @@ def _run_workflow(source: str, warehouse: str, lake: str) -> Run:
         "source": Database.from_url("source", source or pair.source_url),
         "warehouse": Database.from_url("warehouse", warehouse or pair.warehouse_url),
     }
-    variables = {
+    variables |= {
         "lake": lake or str(pair.lake),
-        "source_secret": "",
-        "warehouse_secret": "",
-        "source_time_zone": "",
+        "accept_deletions": ",".join(accepted or []),
     }
     display = RunDisplay()
     try:
-        return run_pipeline(read_pipeline(), variables, databases, display.stage)
+        return run_pipeline(read_pipeline(pipeline), variables, databases, display.stage)
     finally:
         display.close()
 
@@ -57,14 +73,51 @@ def _note(table: str, rows: int) -> None:
 
 
 @app.command()
-def run(source: Source = "", warehouse: Warehouse = "", lake: Lake = "", as_json: AsJson = False) -> None:
-    """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/."""
-    done = _run_workflow(source, warehouse, lake)
+def run(
+    source: Source = "",
+    warehouse: Warehouse = "",
+    lake: Lake = "",
+    as_json: AsJson = False,
+    accept_deletions: Accepted = None,
+) -> None:
+    """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/.
+
+    Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
+    """
+    _end(_run_workflow(source, warehouse, lake, accept_deletions), as_json)
+
+
+def _end(done: Run, as_json: bool) -> None:
+    """Show what was done, and exit with the code that tells it."""
     show_run(done)
     if as_json:
         print(json.dumps(done.as_json()))
     if done.status == "failed":
         raise typer.Exit(1)
+    if done.differs:
+        raise typer.Exit(DIFFERS)
+    if done.needs_attention:
+        raise typer.Exit(NEEDS_ATTENTION)
+
+
+@app.command()
+def reconcile(
+    source: Source = "",
+    warehouse: Warehouse = "",
+    lake: Lake = "",
+    heal: Annotated[bool, typer.Option("--heal", help="Extract and write again what differs.")] = False,
+    as_json: AsJson = False,
+    accept_deletions: Accepted = None,
+) -> None:
+    """Run the workflow, then compare source, lake and warehouse, key range by key range.
+
+    Exit code 0: they are equal (with --heal: now). 1: a stage failed. 2: they differ. 3: equal but for deletions that
+    wait for --accept-deletions.
+    """
+    caught_up = _run_workflow(source, warehouse, lake, accept_deletions)
+    if caught_up.status == "failed":
+        _end(caught_up, as_json)
+    _end(_run_workflow(source, warehouse, lake, accept_deletions, RECONCILE, heal=str(heal).lower()), as_json)
 
 
 @app.command()

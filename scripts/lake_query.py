@@ -28,7 +28,7 @@ def connect(lake: str) -> duckdb.DuckDBPyConnection:
         duckdb_extensions.import_extension(extension, con=connection)
         connection.load_extension(extension)
     connection.execute("SET TimeZone = 'UTC'")
-    for table in model.STAR.values():
+    for table in (model.DELETED_RECORD, *(table for table in model.STAR.values() if not table.is_control)):
         for statement in _views(table, folder):
             connection.execute(statement)
     return connection
@@ -50,17 +50,33 @@ def _views(table: StarTable, folder: Path) -> list[str]:
     quoted = str(metadata).replace("'", "''")
     source = f"iceberg_scan('{quoted}')" if _has_rows(metadata) else _empty(table)
     statements = [f"CREATE VIEW {table.name} AS SELECT * FROM {source}"]
+    if table.is_control:
+        return [*statements, _MISSING]
+    missing = f"SELECT record_id FROM missing WHERE table_name = '{table.sources[0]}'" if table.sources else ""
+    there = f"{table.key} NOT IN ({missing})" if missing else "true"
     if not table.is_fact:
-        return [*statements, f"CREATE VIEW {table.name}_current AS SELECT * FROM {table.name}"]
+        return [*statements, f"CREATE VIEW {table.name}_current AS SELECT * FROM {table.name} WHERE {there}"]
     updated = f"(last_updated_date + CAST({table.last_updated_time} AS time))"
     over = f"OVER (PARTITION BY {table.key} ORDER BY {BATCH_ID})"
     return [
         *statements,
-        f"CREATE VIEW {table.name}_history AS SELECT *, row_number() {over} AS version, {updated} AS valid_from, "
-        f"lead({updated}) {over} AS valid_to, lead({BATCH_ID}) {over} IS NULL AS is_current FROM {table.name}",
-        f"CREATE VIEW {table.name}_current AS SELECT * EXCLUDE (version, valid_from, valid_to, is_current) "
-        f"FROM {table.name}_history WHERE is_current",
+        f"CREATE VIEW {table.name}_history AS SELECT h.*, m.found_at AS deleted_at FROM (SELECT *, row_number() {over} "
+        f"AS version, {updated} AS valid_from, lead({updated}) {over} AS valid_to, lead({BATCH_ID}) {over} IS NULL "
+        f"AS is_current FROM {table.name}) h LEFT JOIN missing m ON h.is_current AND m.record_id = h.{table.key} "
+        f"AND m.table_name = '{table.sources[0]}'",
+        f"CREATE VIEW {table.name}_current AS SELECT * EXCLUDE (version, valid_from, valid_to, is_current, deleted_at) "
+        f"FROM {table.name}_history WHERE is_current AND deleted_at IS NULL",
     ]
+
+
+_MISSING = f"""
+CREATE VIEW missing AS
+SELECT table_name, record_id, max_by(found_at, {BATCH_ID}) AS found_at
+  FROM deleted_record
+ GROUP BY table_name, record_id
+HAVING max_by(is_deleted, {BATCH_ID})
+"""
+"""The source rows that are deleted, as the last batch found them."""
 
 
 def _has_rows(table: Path) -> bool:
@@ -73,4 +89,4 @@ def _empty(table: StarTable) -> str:
 
 
 def _duckdb_type(lake_type: str) -> str:
-    return {"string": "varchar"}.get(lake_type, lake_type)
+    return {"string": "varchar", "timestamp_ntz": "timestamp"}.get(lake_type, lake_type)

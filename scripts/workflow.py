@@ -17,6 +17,9 @@ from retail_etl.postgres import Database
 from retail_etl.runtime import Job, Progress, Result
 
 GLUE_JOBS = Path(__file__).resolve().parent.parent / "glue_jobs"
+PIPELINE = GLUE_JOBS / "pipeline.json"
+RECONCILE = GLUE_JOBS / "reconcile.json"
+_EXTRACTING = ("extract", "reconcile")
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Jobs by name, and the triggers between them."""
+    """Jobs by name, and the triggers between them. `variables`: those that have a default, with it."""
 
     name: str
+    variables: Mapping[str, str]
     jobs: Mapping[str, JobDefinition]
     triggers: tuple[Trigger, ...]
 
@@ -64,6 +68,8 @@ class Run:
     stages: list[Stage] = field(default_factory=list)
     batch_id: int | None = None
     warnings: list[str] = field(default_factory=list)
+    needs_attention: bool = False
+    differs: bool = False
 
     @property
     def status(self) -> str:
@@ -85,12 +91,14 @@ class Run:
             {"name": stage.name, "status": stage.status, "seconds": round(stage.seconds, 3), "rows": stage.rows}
             for stage in self.stages
         ]
+        shown["warnings"] = self.warnings
         return shown | ({"error": self.error} if self.error else {})
 
 
-def read_pipeline(path: Path = GLUE_JOBS / "pipeline.json") -> Pipeline:
-    """The pipeline's description from its file."""
+def read_pipeline(path: Path = PIPELINE) -> Pipeline:
+    """The pipeline's description from its file, with the jobs and variables of the one that it includes."""
     text = json.loads(path.read_text(encoding="utf-8"))
+    base = read_pipeline(path.parent / text["include"]) if "include" in text else None
     jobs = {name: JobDefinition(name, job["script"], job["arguments"]) for name, job in text["jobs"].items()}
     triggers = tuple(
         Trigger(
@@ -100,7 +108,10 @@ def read_pipeline(path: Path = GLUE_JOBS / "pipeline.json") -> Pipeline:
         )
         for trigger in text["triggers"]
     )
-    return Pipeline(text["name"], jobs, triggers)
+    used = {job for trigger in triggers for job in trigger.jobs}
+    everything = {**(base.jobs if base else {}), **jobs}
+    variables = {**(base.variables if base else {}), **text["variables"]}
+    return Pipeline(text["name"], variables, {name: everything[name] for name in everything if name in used}, triggers)
 
 
 def run_pipeline(
@@ -114,6 +125,7 @@ def run_pipeline(
     `progress` gives each job, by name, where to say how far it is.
     """
     run = Run()
+    variables = {**pipeline.variables, **variables}
     states: dict[str, str] = {}
     while ready := [
         name
@@ -148,8 +160,10 @@ def _run_job(
         return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
     except (Py4JError, PySparkException) as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=f"Spark failed: {_root_cause(error)}")
-    run.warnings += result.warnings
-    if definition.name == "extract" and result.batch_ids:
+    run.warnings += [warning for warning in result.warnings if warning not in run.warnings]
+    run.needs_attention = run.needs_attention or result.needs_attention
+    run.differs = run.differs or result.differs
+    if definition.name in _EXTRACTING and result.batch_ids:
         run.batch_id = result.batch_ids[0]
     return Stage(definition.name, result.status, time.monotonic() - since, result.rows)
 

@@ -113,6 +113,11 @@ class Lake:
                 rows = self._without_equals(table, rows, _current(table, near))
         return self._append(table, rows, batch_id, parent, since)
 
+    def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
+        """Append the rows as they are; None, and no branch, where there is none."""
+        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
+        return self._append(table, rows, batch_id, parent, time.monotonic())
+
     def _append(self, table: StarTable, rows: DataFrame, batch_id: int, parent: str, since: float) -> Written | None:
         branch = self._open_branch(table, batch_id, parent)
         rows.writeTo(self._name(table, branch)).append()
@@ -154,6 +159,21 @@ class Lake:
             f"SELECT summary['added-records'] FROM {self._name(table)}.snapshots WHERE snapshot_id = {snapshot_id}"
         ).first()
         return int(summary[0] or 0) if summary else 0
+
+    # ------------------------------------------------------------------ deletions
+
+    def missing(self, source: str, reference: str) -> DataFrame:
+        """The keys (`record_id`) of the source table's rows that are deleted, as the last batch found them."""
+        events = self.rows(model.DELETED_RECORD, reference).where(F.col("table_name") == source)
+        last = events.groupBy("record_id").agg(F.max_by("is_deleted", BATCH_ID).alias("is_deleted"))
+        return last.where("is_deleted").select("record_id")
+
+    def current(self, table: StarTable) -> DataFrame:
+        """What readers take for the present: the latest version of every row that still exists in the source."""
+        rows = self.rows(table)
+        latest = _current(table, rows) if table.is_fact else rows.select(*table.column_names)
+        missing = self.missing(table.sources[0], MAIN).withColumnRenamed("record_id", table.key)
+        return latest.join(missing, table.key, "left_anti")
 
     # ------------------------------------------------------------------ the calendar
 

@@ -235,8 +235,8 @@ DIM_STAFF = StarTable(
         Column("staff_id", INT),
         Column("first_name", TEXT),
         Column("last_name", TEXT),
-        Column("department_name", TEXT),
-        Column("location", TEXT, "Of the department; empty where it has none."),
+        Column("department_name", TEXT, origin="department.department_name"),
+        Column("location", TEXT, "Of the department; empty where it has none.", origin="department.location"),
         Column("email_address", TEXT),
     ),
 )
@@ -247,7 +247,7 @@ DIM_LOCATION = StarTable(
     key="location_id",
     sources=("address",),
     columns=(
-        Column("location_id", INT),
+        Column("location_id", INT, origin="address_id"),
         Column("address_line_1", TEXT),
         Column("address_line_2", TEXT, nullable=True),
         Column("district", TEXT, nullable=True),
@@ -291,13 +291,13 @@ DIM_COUNTERPARTY = StarTable(
     columns=(
         Column("counterparty_id", INT),
         Column("counterparty_legal_name", TEXT),
-        Column("counterparty_legal_address_line_1", TEXT),
-        Column("counterparty_legal_address_line_2", TEXT, nullable=True),
-        Column("counterparty_legal_district", TEXT, nullable=True),
-        Column("counterparty_legal_city", TEXT),
-        Column("counterparty_legal_postal_code", TEXT),
-        Column("counterparty_legal_country", TEXT),
-        Column("counterparty_legal_phone_number", TEXT),
+        Column("counterparty_legal_address_line_1", TEXT, origin="address.address_line_1"),
+        Column("counterparty_legal_address_line_2", TEXT, nullable=True, origin="address.address_line_2"),
+        Column("counterparty_legal_district", TEXT, nullable=True, origin="address.district"),
+        Column("counterparty_legal_city", TEXT, origin="address.city"),
+        Column("counterparty_legal_postal_code", TEXT, origin="address.postal_code"),
+        Column("counterparty_legal_country", TEXT, origin="address.country"),
+        Column("counterparty_legal_phone_number", TEXT, origin="address.phone"),
     ),
 )
 
@@ -331,10 +331,12 @@ DIM_TRANSACTION = StarTable(
 
 def _version_columns(last_updated_time: str) -> tuple[Column, ...]:
     return (
-        Column("created_date", DATE, references="dim_date.date_id"),
-        Column("created_time", TIME),
-        Column("last_updated_date", DATE, "Tells versions apart.", references="dim_date.date_id"),
-        Column(last_updated_time, TIME, "Tells versions apart."),
+        Column("created_date", DATE, references="dim_date.date_id", origin="created_at"),
+        Column("created_time", TIME, origin="created_at"),
+        Column(
+            "last_updated_date", DATE, "Tells versions apart.", references="dim_date.date_id", origin="last_updated"
+        ),
+        Column(last_updated_time, TIME, "Tells versions apart.", origin="last_updated"),
     )
 
 
@@ -347,7 +349,7 @@ FACT_SALES_ORDER = StarTable(
     columns=(
         Column("sales_order_id", INT),
         *_version_columns("last_updated_time"),
-        Column("sales_staff_id", INT, references="dim_staff.staff_id"),
+        Column("sales_staff_id", INT, references="dim_staff.staff_id", origin="staff_id"),
         Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
         Column("units_sold", INT),
         Column("unit_price", PRICE, "In the order's currency."),
@@ -399,6 +401,22 @@ FACT_PAYMENT = StarTable(
     ),
 )
 
+# ---------------------------------------- control: what became of source rows
+
+DELETED_RECORD = StarTable(
+    "deleted_record",
+    "One row per time that a source row was found missing, or found back.",
+    key="record_id",
+    sources=(),
+    is_control=True,
+    columns=(
+        Column("table_name", TEXT, "The source table."),
+        Column("record_id", INT, "The row's key in it."),
+        Column("is_deleted", BOOLEAN, "Whether it was missing; the last batch says what holds."),
+        Column("found_at", TIMESTAMP, "When the batch was taken that found it so, in UTC."),
+    ),
+)
+
 SOURCE: dict[str, SourceTable] = {
     table.name: table
     for table in (
@@ -412,7 +430,7 @@ STAR: dict[str, StarTable] = {
     table.name: table
     for table in (
         DIM_DATE, DIM_STAFF, DIM_LOCATION, DIM_CURRENCY, DIM_DESIGN, DIM_COUNTERPARTY, DIM_PAYMENT_TYPE,
-        DIM_TRANSACTION, FACT_SALES_ORDER, FACT_PURCHASE_ORDER, FACT_PAYMENT,
+        DIM_TRANSACTION, FACT_SALES_ORDER, FACT_PURCHASE_ORDER, FACT_PAYMENT, DELETED_RECORD,
     )
 }  # fmt: skip
 """The star tables by name, in the order in which they are published: no fact is seen without its dimension."""

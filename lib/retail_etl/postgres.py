@@ -16,12 +16,16 @@ from retail_etl.errors import ConfigurationError, DatabaseError
 APPLICATION = "retail-etl"
 CONNECT_TIMEOUT_SECONDS = 10
 
+FAILURES = (ServerError, InterfaceError, OSError)
+"""What a query on an open connection may raise."""
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SSL_MODES = ("disable", "require", "verify-full")
 _CURES = {
     "28P01": "Check user and password.",
     "28000": "Check that pg_hba.conf lets this user in.",
     "3D000": "Check the name of the database.",
+    "57P01": "Somebody ended the connection. Nothing is half done: run again.",
     "53300": "The server has no connection left: raise max_connections, or wait.",
 }
 
@@ -118,8 +122,10 @@ class Database:
                 f"machine in, and sslmode (now '{self.ssl_mode}')."
             ) from error
 
-    def explain(self, error: ServerError) -> DatabaseError:
-        """The server's refusal in a sentence, with the cure where it is known."""
+    def explain(self, error: Exception) -> DatabaseError:
+        """One of `FAILURES` in a sentence: a lost connection, or the refusal with its cure where that is known."""
+        if not isinstance(error, ServerError):
+            return DatabaseError(f"The connection to the {self} was lost ({error}). Nothing is half done: run again.")
         details = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
         more = f" ({details['D']})" if details.get("D") else ""
         cure = _CURES.get(details.get("C", ""), "")

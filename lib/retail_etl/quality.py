@@ -18,6 +18,7 @@ from pyspark.sql.window import Window
 
 from retail_etl.errors import QualityError
 from retail_etl.schema import (
+    BATCH_ID,
     FIRST_DATE,
     LARGEST_INT,
     LAST_DATE,
@@ -278,6 +279,20 @@ def _expect(name: str, **fixed: Callable[[Audit, Expectation], Any]) -> Callable
     return make
 
 
+def _within_batch(rule: Expectation) -> list[str]:
+    """The columns of a `unique` rule without batch_id, which is the same in all rows of an audit."""
+    return [column.name for column in rule.columns if column.name != BATCH_ID]
+
+
+def _expect_unique(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
+    import great_expectations.expectations as gxe
+
+    columns, meta = _within_batch(rule), {"number": number}
+    if len(columns) == 1:
+        return gxe.ExpectColumnValuesToBeUnique(column=columns[0], meta=meta)
+    return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, meta=meta)
+
+
 def _name(audit: Audit, rule: Expectation) -> str:
     return rule.column.name
 
@@ -307,8 +322,8 @@ _RULES: dict[Kind, _Rule] = {
         broken=lambda audit, rule: _value(audit, rule).isNull(),
     ),
     "unique": _Rule(
-        expect=_expect("ExpectColumnValuesToBeUnique", column=lambda audit, rule: rule.columns[0].name),
-        broken=lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(rule.columns[0].name)) > 1,
+        expect=_expect_unique,
+        broken=lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_within_batch(rule))) > 1,
     ),
     "is_int": _Rule(
         expect=_expect(

@@ -4,6 +4,7 @@
     batches/<id>/claim.json                      the id is taken
     batches/<id>/<stage>.json                    the manifest: this stage is done with the batch
     batches/<id>/rejected.json                   a gate refused it; later stages skip it
+    certificates/<time>.json                     what reconcile found
     lake.json                                    which lake this is
 
 All state is read from here. Nothing is ever rewritten, so whatever has no manifest did not happen.
@@ -22,6 +23,7 @@ from retail_etl.schema import SourceTable
 from retail_etl.storage import Storage, open_storage
 
 STAGES = ("extract", "quality_raw", "transform", "publish", "load")
+_EXPECTED = ".expected.json"
 UNREADABLE = "_unreadable"
 
 Manifest = dict[str, Any]
@@ -111,6 +113,14 @@ class RawZone:
         batch_id = next(self.standing(), None)
         return None if batch_id is None else self.expect_manifest(batch_id, "extract")
 
+    def withheld_deletions(self) -> Manifest:
+        """Source table → the deletions that were not believed and not accepted so far (see `deletions`)."""
+        for batch_id in self.standing():
+            if done := self.manifest(batch_id, "transform"):
+                withheld: Manifest = done["withheld_deletions"]
+                return withheld
+        return {}
+
     def waiting(self, stage: str) -> list[int]:
         """The batches that the stage before has finished and this one has not, in order.
 
@@ -134,6 +144,30 @@ class RawZone:
             if self._storage.exists(f"batches/{later}/publish.json"):
                 found.insert(0, later)
         return found
+
+    # ------------------------------------------------------------------ certificates
+
+    def certify(self, body: Manifest) -> None:
+        """Write down that source, lake and warehouse were found equal, or where they were not."""
+        compared_at = body.get("compared_at", now())
+        self._create(f"certificates/{compared_at}.json", {"compared_at": compared_at, **body, "issued_at": now()})
+
+    def last_certificate(self) -> Manifest | None:
+        """The newest certificate; None where there is none."""
+        names = [name for name in self._storage.sizes("certificates/") if not name.endswith(_EXPECTED)]
+        return self._read(max(names)) if names else None
+
+    def expect_verification(self, body: Manifest) -> None:
+        """Write down what a comparison found, for `certify` to go by when the stages have taken what it extracted."""
+        compared_at = now()
+        self._create(f"certificates/{compared_at}{_EXPECTED}", {"compared_at": compared_at, **body})
+
+    def expected_verification(self) -> Manifest | None:
+        """The last comparison, where it is not certified yet."""
+        names = [name for name in self._storage.sizes("certificates/") if name.endswith(_EXPECTED)]
+        last = max(names, default=None)
+        done = last is None or self._storage.exists(last.removesuffix(_EXPECTED) + ".json")
+        return None if last is None or done else self._read(last)
 
     # ------------------------------------------------------------------ rows
 

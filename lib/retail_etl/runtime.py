@@ -26,12 +26,17 @@ Status = Literal["succeeded", "nothing_to_do"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a job did. `rows`: how many it wrote or checked. `batch_ids`: the batches it took, in order."""
+    """What a job did. `rows`: how many it wrote or checked. `batch_ids`: the batches it took, in order.
+    `needs_attention`: it did what it could, and something waits for somebody's decision (see `warnings`).
+    `differs`: lake or warehouse were found not to be what the source is, and nothing was done about it.
+    """
 
     status: Status
     rows: int = 0
     batch_ids: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    needs_attention: bool = False
+    differs: bool = False
 
 
 NOTHING_TO_DO = Result("nothing_to_do")
@@ -46,10 +51,6 @@ class Progress:
     def finish(self, table: str, rows: int, seconds: float) -> None:
         """The table is done."""
         log.info("%s: %s rows, %.1f s, %s rows/s", table, f"{rows:,}", seconds, f"{rows / max(seconds, 1e-3):,.0f}")
-
-    def warn(self, message: str) -> None:
-        """Something that does not stop the run, and that somebody should read."""
-        log.warning(message)
 
 
 @dataclass
@@ -129,6 +130,8 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     except RetailEtlError as error:
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(1)
+    for warning in result.warnings:
+        log.warning(warning)
     log.info("%s: %s, %s rows, %.1f s", name, result.status, f"{result.rows:,}", time.monotonic() - started)
 
 

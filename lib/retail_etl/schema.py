@@ -9,6 +9,9 @@ LAST_DATE = "2100-12-31"
 SMALLEST_INT, LARGEST_INT = -(2**31), 2**31 - 1
 BATCH_ID = "batch_id"
 
+KeyRange = tuple[int, int]
+"""The least and the greatest key of a range, both in it."""
+
 Engine = Literal["raw", "lake", "warehouse"]
 
 
@@ -47,7 +50,11 @@ TIME = Type("time (HH:MM:SS.ffffff)", (), "string", "string", "time")
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `references` is `table.column`; `minimum`, `pattern` and `one_of` bound its values."""
+    """One column. `references` is `table.column`; `minimum`, `pattern` and `one_of` bound its values.
+
+    `origin`: the source column that a star column shows, where that has another name (`column`) or stands in another
+    table than the first of the sources (`table.column`).
+    """
 
     name: str
     type: Type
@@ -57,6 +64,7 @@ class Column:
     minimum: int | None = None
     pattern: str | None = None
     one_of: tuple[str, ...] = ()
+    origin: str | None = None
 
     @property
     def referenced_table(self) -> str:
@@ -180,13 +188,15 @@ class StarTable(Table):
 
     `sources`: the source tables that its function in `star.py` takes, in that order. `serial`: the
     warehouse's own key of a fact; the lake has `batch_id` in its place. `by_day`: a calendar, one row for each day
-    between the first and the last date of all facts.
+    between the first and the last date of all facts. `large`: too many rows to be read whole for a few changes.
+    `is_control`: about the data rather than of the business; the warehouse keeps it apart.
     """
 
     sources: tuple[str, ...]
     serial: str | None = None
     by_day: bool = False
     large: bool = False
+    is_control: bool = False
 
     @property
     def is_fact(self) -> bool:
@@ -196,6 +206,8 @@ class StarTable(Table):
     @property
     def identity(self) -> tuple[str, ...]:
         """What is unique in the lake: the key of a dimension, key and batch of a fact."""
+        if self.is_control:
+            return ("table_name", self.key, BATCH_ID)
         return (self.key, BATCH_ID) if self.is_fact else (self.key,)
 
     @property
@@ -214,7 +226,7 @@ class StarTable(Table):
 
     def expectations(self) -> tuple[Expectation, ...]:
         """What the star gate checks of the rows that one batch wrote."""
-        identity = (*(self.column(self.key),), *((_BATCH_COLUMN,) if self.is_fact else ()))
+        identity = tuple(_BATCH_COLUMN if name == BATCH_ID else self.column(name) for name in self.identity)
         return (
             Expectation("row_count"),
             Expectation("unique", identity),

@@ -1,18 +1,17 @@
 """totesys over JDBC: one snapshot for all tables, fences, what changed since, and whether the contract holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from pg8000.exceptions import DatabaseError as ServerError
 from pg8000.native import Connection
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_etl.errors import ContractError
-from retail_etl.postgres import APPLICATION, Database, quoted
-from retail_etl.schema import SourceTable
+from retail_etl.postgres import APPLICATION, FAILURES, Database, quoted
+from retail_etl.schema import KeyRange, SourceTable
 
 SCHEMA = "public"
 OVERLAP = "15 minutes"
@@ -32,6 +31,7 @@ SELECT clock_timestamp() AT TIME ZONE :zone,
 # An open transaction may yet write rows that bear an earlier time. A prepared one does not tell when it began.
 _OPEN_TRANSACTIONS = """
 SELECT (min(xact_start) AT TIME ZONE :zone)::text,
+       greatest(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::text,
        (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database())
   FROM pg_stat_activity
  WHERE datname = current_database()
@@ -84,7 +84,7 @@ class Snapshot:
         # between is younger than the clock, and one that ends in between is counted as open.
         clock, self.server_version, standby, sees_all = self._one(_CLOCKS, zone=self.zone)
         self.clock = clock.isoformat(sep=" ")
-        self.oldest_transaction, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
+        self.oldest_transaction, self.oldest_age_seconds, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
         connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
         self.id = str(self._one("SELECT pg_export_snapshot()")[0])
@@ -146,11 +146,21 @@ class Snapshot:
 
     # ------------------------------------------------------------------ what changed
 
-    def plan(self, table: SourceTable, columns: list[SourceColumn], previous: dict[str, Any] | None) -> Reading:
-        """What is to be read of the table. `previous`: its entry in the manifest of the last extraction."""
+    def plan(
+        self,
+        table: SourceTable,
+        columns: list[SourceColumn],
+        previous: dict[str, Any] | None,
+        ranges: Sequence[KeyRange] = (),
+    ) -> Reading:
+        """What is to be read of the table. `previous`: its entry in the manifest of the last extraction. `ranges`: keys
+        that are to be read in any case, changed or not; a snapshot table is read whole where there are some.
+        """
         unknown = [column.name for column in columns if column.name not in table.column_names]
-        plan = self._plan_incremental if table.extract == "incremental" else self._plan_snapshot
-        rows, state = plan(table, previous)
+        if table.extract == "incremental":
+            rows, state = self._plan_incremental(table, previous, ranges)
+        else:
+            rows, state = self._plan_snapshot(table, None if ranges else previous)
         return Reading(table, rows, {"mode": table.extract, "unknown_columns": unknown, **state})
 
     def _plan_snapshot(self, table: SourceTable, previous: dict[str, Any] | None) -> tuple[int | None, dict[str, Any]]:
@@ -160,39 +170,44 @@ class Snapshot:
         return fingerprint["rows"], {"fingerprint": fingerprint}
 
     def _plan_incremental(
-        self, table: SourceTable, previous: dict[str, Any] | None
+        self, table: SourceTable, previous: dict[str, Any] | None, ranges: Sequence[KeyRange]
     ) -> tuple[int | None, dict[str, Any]]:
         fence = previous["next_fence"] if previous else None
         seen_until = previous["greatest_last_updated"] if previous else None
-        if previous and self._fingerprint(table, fence) == previous["fingerprint"]:
+        if previous and not ranges and self._fingerprint(table, fence) == previous["fingerprint"]:
             return None, {
                 name: previous[name] for name in ("fence", "next_fence", "greatest_last_updated", "fingerprint")
             }
-        window, values = _window(fence)
-        rows, newest = self._one(f"SELECT count(*), max(last_updated)::text FROM {_from(table)} {window}", **values)
+        window = _window(table, fence, ranges)
+        rows, newest = self._one(f"SELECT count(*), max(last_updated)::text FROM {_from(table)} {window}")
         greatest = max(filter(None, (newest, seen_until)), default=None)
         next_fence = self._next_fence(greatest, fence)
         return rows, {
             "fence": fence,
-            "seen_until": seen_until,
+            # Of rows that are read for the sake of their key, any may have been seen before.
+            "seen_until": greatest if ranges else seen_until,
+            "complete": [list(one) for one in ranges],
             "greatest_last_updated": greatest,
             "next_fence": next_fence,
             "fingerprint": self._fingerprint(table, next_fence),
         }
 
     def _next_fence(self, greatest: str | None, fence: str | None) -> str | None:
-        """The least of the data's own clock, the oldest open transaction and the database's clock, less the overlap.
+        """The data's own clock as it stood when the oldest open transaction began, less the overlap.
 
-        While a prepared transaction waits, the fence stays: nobody can say when it began.
+        The data's clock is the greatest stamp seen, but no later than the database's clock: a stamp in the future must
+        not lift the fence. It ran as long as the database's did, so taking the transaction's age off it needs no
+        knowledge of its time zone, nor of how far it is behind. While a prepared transaction waits, the fence stays:
+        nobody can say when it began, and the last fence was set with it open, or before it.
         """
         if greatest is None or self.prepared:
             return fence
         return str(
             self._one(
-                "SELECT (LEAST(CAST(:greatest AS timestamp), CAST(:oldest AS timestamp), CAST(:clock AS timestamp))"
-                "        - CAST(:overlap AS interval))::text",
+                "SELECT (LEAST(CAST(:greatest AS timestamp), CAST(:clock AS timestamp))"
+                "        - make_interval(secs => CAST(:age AS float8)) - CAST(:overlap AS interval))::text",
                 greatest=greatest,
-                oldest=self.oldest_transaction,
+                age=self.oldest_age_seconds or "0",
                 clock=self.clock,
                 overlap=OVERLAP,
             )[0]
@@ -200,11 +215,9 @@ class Snapshot:
 
     def _fingerprint(self, table: SourceTable, fence: str | None) -> dict[str, Any]:
         """Rows and a sum over hashes of whole rows: the same where nothing changed, whatever the order."""
-        window, values = _window(fence)
         rows, total = self._one(
             "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text "
-            f"FROM {_from(table)} {window}",
-            **values,
+            f"FROM {_from(table)} {_window(table, fence)}"
         )
         return {"rows": rows, "sum": total}
 
@@ -216,8 +229,7 @@ class Snapshot:
         Numerics are text in it, so that no reader rounds them. Every partition adopts our snapshot.
         """
         table = reading.table
-        fence = reading.state.get("fence")
-        window = "" if fence is None else f"WHERE last_updated >= {_literal(fence)} OR last_updated IS NULL"
+        window = _window(table, reading.state.get("fence"), reading.state.get("complete", ()))
         selected = ", ".join(_exact(column) for column in columns)
         query = (
             f"(SELECT r.{quoted(table.key)} AS partition_key, row_to_json(r)::text AS value"
@@ -256,6 +268,19 @@ class Snapshot:
         inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in pairwise(cuts)]
         return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
 
+    def query(self, sql: str, **values: Any) -> Any:
+        """The rows of a query on this snapshot, over a connection of its own: threads may call it side by side."""
+        connection = self.database.connect()
+        try:
+            connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.run(f"SET TRANSACTION SNAPSHOT '{self.id}'")
+            connection.run("SET LOCAL statement_timeout = 0")
+            return connection.run(sql, **values)
+        except FAILURES as error:
+            raise self.database.explain(error) from error
+        finally:
+            connection.close()
+
     # ------------------------------------------------------------------ plumbing
 
     def _one(self, sql: str, **values: Any) -> Any:
@@ -264,7 +289,7 @@ class Snapshot:
     def _run(self, sql: str, **values: Any) -> Any:
         try:
             return self._connection.run(sql, **values)
-        except ServerError as error:
+        except FAILURES as error:
             raise self.database.explain(error) from error
 
 
@@ -282,15 +307,14 @@ def _from(table: SourceTable) -> str:
     return f"{quoted(SCHEMA, table.name)} AS t"
 
 
-def _window(fence: str | None) -> tuple[str, dict[str, str]]:
+def _window(table: SourceTable, fence: str | None, ranges: Sequence[KeyRange] = ()) -> str:
+    """The rows from the fence on, and those of the key ranges; all where there is no fence."""
     if fence is None:
-        return "", {}
-    return "WHERE last_updated >= CAST(:fence AS timestamp) OR last_updated IS NULL", {"fence": fence}
-
-
-def _literal(fence: str) -> str:
+        return ""
     # JDBC takes a query without parameters. The fence comes from PostgreSQL by way of our manifest.
-    return "TIMESTAMP '" + fence.replace("'", "''") + "'"
+    literal = "TIMESTAMP '" + fence.replace("'", "''") + "'"
+    keys = [f"{quoted(table.key)} BETWEEN {low:d} AND {high:d}" for low, high in ranges]
+    return "WHERE " + " OR ".join([f"last_updated >= {literal}", "last_updated IS NULL", *keys])
 
 
 def _exact(column: SourceColumn) -> str:

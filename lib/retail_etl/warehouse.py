@@ -3,24 +3,24 @@
 public.dim_*, fact_*                 the star
 public.*_current, fact_*_history     views: the latest state; each version with the time in which it was valid
 etl.ledger                           which batches of which lake are in, written in the same transaction
+etl.deleted_record, etl.missing      when source rows were found missing or back; view: those that are missing now
 etl.staging_*                        what COPY brings, before the transaction takes it over
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pg8000.exceptions import DatabaseError as ServerError
 from pg8000.native import Connection
 from pyspark.sql import DataFrame
 
 from retail_etl import model
-from retail_etl.errors import StateError
-from retail_etl.postgres import Database, names, quoted
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.errors import DatabaseError, StateError
+from retail_etl.postgres import FAILURES, Database, names, quoted
+from retail_etl.schema import BATCH_ID, KeyRange, StarTable
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -71,8 +71,7 @@ class Warehouse:
     def commit(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
         """Take over what was staged, in one transaction with the ledger. Gives the rows written per table."""
         written: dict[str, int] = {}
-        self._run("BEGIN")
-        try:
+        with self._transaction():
             for table in model.STAR.values():
                 if staged.get(table.name):
                     written[table.name] = self._take_over(table)
@@ -84,23 +83,44 @@ class Warehouse:
                 )
             for name in staged:
                 self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
-            self._run("COMMIT")
-        except BaseException:
-            self._connection.run("ROLLBACK")
-            raise
         return written
 
+    def repair(self, table: StarTable, ranges: Sequence[KeyRange], lake: Mapping[str, DataFrame]) -> None:
+        """Make the table's key ranges what the lake says, in one transaction. `lake`: all rows of the table and of
+        `deleted_record`, by name. Facts get new serials there, in the order of their batches.
+        """
+        records, source = model.DELETED_RECORD, table.sources[0].replace("'", "''")
+        of_table = f"table_name = '{source}' AND ({_between(records.key, ranges)})"
+        self.stage(table, lake[table.name].where(_between(table.key, ranges, quote="`")))
+        self.stage(records, lake[records.name].where(of_table.replace('"', "`")))
+        with self._transaction():
+            extra = "" if table.is_fact else f" AND {quoted(table.key)} NOT IN (SELECT {quoted(table.key)} FROM {{}})"
+            extra = extra.format(quoted(CONTROL, f"staging_{table.name}"))
+            self._run(f"DELETE FROM {_qualified(table)} WHERE ({_between(table.key, ranges)}){extra}")
+            self._take_over(table)
+            self._run(f"DELETE FROM {_qualified(records)} WHERE {of_table}")
+            self._take_over(records)
+            self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{table.name}')}")
+
+    def query(self, sql: str) -> Any:
+        """The rows of a query, over a connection of its own: threads may call it side by side."""
+        connection = self._database.connect()
+        try:
+            return connection.run(sql)
+        except FAILURES as error:
+            raise self._database.explain(error) from error
+        finally:
+            connection.close()
+
     def _take_over(self, table: StarTable) -> int:
-        columns = table.column_names
-        target, staging = quoted(SCHEMA, table.name), quoted(CONTROL, f"staging_{table.name}")
+        columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
+        target, staging = _qualified(table), quoted(CONTROL, f"staging_{table.name}")
         # Trailing zeros are a habit of the lake's decimals and say nothing.
-        values = ", ".join(
-            f"trim_scale({quoted(column.name)})" if column.type.precision else quoted(column.name)
-            for column in table.columns
-        )
+        decimals = {column.name for column in table.columns if column.type.precision}
+        values = ", ".join(f"trim_scale({quoted(name)})" if name in decimals else quoted(name) for name in columns)
         order = names((BATCH_ID, table.key))
         insert = f"INSERT INTO {target} ({names(columns)}) SELECT {values} FROM {staging} ORDER BY {order}"
-        if not table.is_fact:
+        if not (table.is_fact or table.is_control):
             others = [name for name in columns if name != table.key]
             insert += (
                 f" ON CONFLICT ({quoted(table.key)}) DO UPDATE SET "
@@ -113,20 +133,26 @@ class Warehouse:
     # ------------------------------------------------------------------ DDL
 
     def _create_missing(self) -> None:
-        self._run("BEGIN")
-        try:
+        with self._transaction():
             for statement in ddl():
                 self._run(statement)
-            self._run("COMMIT")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._run("BEGIN")
+        try:
+            yield
         except BaseException:
-            self._connection.run("ROLLBACK")
+            with suppress(DatabaseError):  # a connection that was lost has rolled back by itself
+                self._run("ROLLBACK")
             raise
+        self._run("COMMIT")
 
     def _run(self, sql: str, **values: Any) -> Any:
         with self._one_at_a_time:  # tables are staged side by side
             try:
                 return self._connection.run(sql, **values)
-            except ServerError as error:
+            except FAILURES as error:
                 raise self._database.explain(error) from error
 
 
@@ -151,7 +177,11 @@ def ddl() -> Iterator[str]:
         f"CREATE TABLE IF NOT EXISTS {quoted(CONTROL, 'ledger')} ("
         "batch_id bigint PRIMARY KEY, lake_id text NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())"
     )
+    yield _create_table(model.DELETED_RECORD)
+    yield _missing_view()
     for table in model.STAR.values():
+        if table.is_control:
+            continue
         yield _create_table(table)
         if table.is_fact:
             yield (
@@ -162,26 +192,51 @@ def ddl() -> Iterator[str]:
         yield _current_view(table)
 
 
+def _between(key: str, ranges: Sequence[KeyRange], quote: str = '"') -> str:
+    return " OR ".join(f"{quote}{key}{quote} BETWEEN {low:d} AND {high:d}" for low, high in ranges)
+
+
+def _qualified(table: StarTable) -> str:
+    return quoted(CONTROL if table.is_control else SCHEMA, table.name)
+
+
 def _create_table(table: StarTable) -> str:
     lines = [f"{quoted(table.serial)} serial PRIMARY KEY"] if table.serial else []
     for column in table.columns:
         line = f"{quoted(column.name)} {column.type.warehouse}"
-        if column.name == table.key and not table.is_fact:
+        if table.identity == (column.name,):
             line += " PRIMARY KEY"
         elif not column.nullable:
             line += " NOT NULL"
         if table.enforced(column):
             line += f" REFERENCES {quoted(SCHEMA, column.referenced_table)} ({quoted(column.referenced_column)})"
         lines.append(line)
-    return f"CREATE TABLE IF NOT EXISTS {quoted(SCHEMA, table.name)} ({', '.join(lines)})"
+    if table.is_control:
+        lines += [f"{quoted(BATCH_ID)} bigint NOT NULL", f"PRIMARY KEY ({names(table.identity)})"]
+    return f"CREATE TABLE IF NOT EXISTS {_qualified(table)} ({', '.join(lines)})"
+
+
+def _missing_view() -> str:
+    return (
+        f"CREATE OR REPLACE VIEW {quoted(CONTROL, 'missing')} AS SELECT table_name, record_id, found_at FROM ("
+        "SELECT DISTINCT ON (table_name, record_id) table_name, record_id, is_deleted, found_at"
+        f" FROM {_qualified(model.DELETED_RECORD)} ORDER BY table_name, record_id, batch_id DESC) last WHERE is_deleted"
+    )
+
+
+def _missing(table: StarTable, alias: str) -> str:
+    """The condition that joins `etl.missing m` to a row of the table."""
+    source = table.sources[0].replace("'", "''")
+    return f"m.table_name = '{source}' AND m.record_id = {alias}.{quoted(table.key)}"
 
 
 def _current_view(table: StarTable) -> str:
-    view, source = quoted(SCHEMA, f"{table.name}_current"), quoted(SCHEMA, table.name)
-    if not table.is_fact:
-        return f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM {source}"
-    key, serial = quoted(table.key), quoted(table.serial or "")
-    return f"CREATE OR REPLACE VIEW {view} AS SELECT DISTINCT ON ({key}) * FROM {source} ORDER BY {key}, {serial} DESC"
+    view, rows = quoted(SCHEMA, f"{table.name}_current"), quoted(SCHEMA, table.name)
+    if table.is_fact:
+        key, serial = quoted(table.key), quoted(table.serial or "")
+        rows = f"(SELECT DISTINCT ON ({key}) * FROM {rows} ORDER BY {key}, {serial} DESC)"
+    there = f" WHERE NOT EXISTS (SELECT FROM etl.missing m WHERE {_missing(table, 't')})" if table.sources else ""
+    return f"CREATE OR REPLACE VIEW {view} AS SELECT t.* FROM {rows} t{there}"
 
 
 def _history_view(table: StarTable) -> str:
@@ -189,9 +244,11 @@ def _history_view(table: StarTable) -> str:
     updated = f"({quoted('last_updated_date')} + {quoted(table.last_updated_time)})"
     following = f"OVER (PARTITION BY {key} ORDER BY {serial})"
     return (
-        f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS SELECT f.*, "
-        f"row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} AS valid_to, "
-        f"lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f"
+        f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS "
+        "SELECT h.*, m.found_at AS deleted_at FROM ("
+        f"SELECT f.*, row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} AS "
+        f"valid_to, lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f) h "
+        f"LEFT JOIN etl.missing m ON h.is_current AND {_missing(table, 'h')}"
     )
 
 

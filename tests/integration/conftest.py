@@ -10,7 +10,9 @@ from uuid import uuid4
 import pytest
 from pg8000.native import Connection, identifier
 
+from scripts import demo_data
 from scripts.embedded_postgres import EmbeddedPostgres
+from tests.integration.world import World
 
 Connect = Callable[[str], Connection]
 
@@ -20,7 +22,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server without fsync, gone with its folder at the end of the session."""
     folder = Path(tempfile.mkdtemp(prefix="retail-etl-postgres-"))
     try:
-        with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
+        with EmbeddedPostgres(folder, settings={"fsync": "off", "max_prepared_transactions": "5"}) as server:
             yield server
     finally:
         shutil.rmtree(folder)
@@ -43,6 +45,21 @@ def database(postgres: EmbeddedPostgres) -> Iterator[str]:
 def connect() -> Connect:
     """Opens a connection to a URL; the caller closes it, or the drop of its database does."""
     return _connect
+
+
+@pytest.fixture
+def world(database: str, postgres: EmbeddedPostgres, connect: Connect, tmp_path: Path) -> Iterator[World]:
+    name = database.rsplit("/", 1)[1]
+    postgres.create_database(f"{name}_warehouse")
+    owner = connect(database)
+    demo_data.create_schema(owner)
+    demo_data.create_reader(owner, "reader", "only reads", name)
+    made = World(
+        database, postgres.url(name, "reader", "only reads"), postgres.url(f"{name}_warehouse"), tmp_path / "lake"
+    )
+    yield made
+    made.source.close()
+    made.warehouse.close()
 
 
 def _connect(url: str) -> Connection:

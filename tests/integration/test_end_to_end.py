@@ -1,80 +1,13 @@
 """The main job, from an operational PostgreSQL to lake and warehouse, on literal rows. The expected star is by hand."""
 
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pg8000.native import Connection
 
 from retail_etl.postgres import Database
-from retail_etl.runtime import Progress
-from scripts import demo_data, lake_query
-from scripts.workflow import Run, read_pipeline, run_pipeline
-
-NASTY = 'Zoë "O\'Neil"\n\t\\N, \\. 東京 🛍'
-
-SOURCE_ROWS = f"""
-INSERT INTO department (department_id, department_name, location, created_at, last_updated)
-  VALUES (1, 'Sales', NULL, '2024-01-01', '2024-01-01');
-INSERT INTO staff (staff_id, first_name, last_name, department_id, email_address, created_at, last_updated)
-  VALUES (5, E'{NASTY.replace(chr(92), chr(92) * 2).replace("'", "''")}', 'Last', 1,
-    'a@b.example', '2024-01-01', '2024-01-01');
-INSERT INTO address (address_id, address_line_1, city, postal_code, country, phone, created_at, last_updated)
-  VALUES (3, '1 High Street', 'Leeds', 'LS1', 'UK', '0113', '2024-01-01', '2024-01-01');
-INSERT INTO counterparty (counterparty_id, counterparty_legal_name, legal_address_id, created_at, last_updated)
-  VALUES (2, 'Acme', 3, '2024-01-01', '2024-01-01');
-INSERT INTO currency (currency_id, currency_code, created_at, last_updated)
-  VALUES (1, 'GBP', '2024-01-01', '2024-01-01');
-INSERT INTO payment_type (payment_type_id, payment_type_name, created_at, last_updated)
-  VALUES (1, 'SALES_RECEIPT', '2024-01-01', '2024-01-01');
-INSERT INTO design (design_id, design_name, file_location, file_name, created_at, last_updated)
-  VALUES (9, 'Wooden', '/usr', 'w.json', '2024-01-01', '2024-01-01');
-INSERT INTO sales_order (sales_order_id, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,
-    agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated)
-  VALUES (100, 9, 5, 2, 7, 361.39, 1, '2024-03-01', '2024-02-28', 3,
-    '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
-INSERT INTO transaction (transaction_id, transaction_type, sales_order_id, created_at, last_updated)
-  VALUES (40, 'SALE', 100, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
-INSERT INTO payment (payment_id, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid,
-    payment_date, company_ac_number, counterparty_ac_number, created_at, last_updated)
-  VALUES (70, 40, 2, 2529.73, 1, 1, false, '2024-02-28', 1, 2, '2024-02-27 14:20:52.186', '2024-02-27 14:20:52.186');
-"""
-
-
-class World:
-    """A source, a warehouse and a lake of their own, and the workflow over them."""
-
-    def __init__(self, source_url: str, reader_url: str, warehouse_url: str, lake: Path) -> None:
-        self.source = Database.from_url("source", source_url).connect()
-        self.warehouse = Database.from_url("warehouse", warehouse_url).connect()
-        self.databases = {
-            "source": Database.from_url("source", reader_url),
-            "warehouse": Database.from_url("warehouse", warehouse_url),
-        }
-        self.lake = str(lake)
-
-    def run(self) -> Run:
-        names = {"lake": self.lake, "source_secret": "", "warehouse_secret": "", "source_time_zone": ""}
-        return run_pipeline(read_pipeline(), names, self.databases, lambda _: Progress())
-
-    def in_lake(self, sql: str) -> list[tuple]:
-        return lake_query.query(self.lake, sql).fetchall()
-
-
-@pytest.fixture
-def world(database: str, postgres, connect: Callable[[str], Connection], tmp_path: Path) -> Iterator[World]:
-    name = database.rsplit("/", 1)[1]
-    postgres.create_database(f"{name}_warehouse")
-    owner = connect(database)
-    demo_data.create_schema(owner)
-    demo_data.create_reader(owner, "reader", "only reads", name)
-    made = World(
-        database, postgres.url(name, "reader", "only reads"), postgres.url(f"{name}_warehouse"), tmp_path / "lake"
-    )
-    yield made
-    made.source.close()
-    made.warehouse.close()
+from scripts import demo_data
+from tests.integration.world import NASTY, SOURCE_ROWS, World
 
 
 @pytest.mark.integration

@@ -1,0 +1,114 @@
+"""Reconcile: compare source, lake and warehouse, and heal what differs. `--phase compare` extracts the ranges in which
+the lake differs into an ordinary batch; after the stages have taken it, `--phase certify` mends the warehouse and
+writes the certificate.
+"""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from retail_etl import deletions, extraction, model, reconcile, runtime
+from retail_etl.errors import ConfigurationError, StateError
+from retail_etl.lake import Lake
+from retail_etl.raw import RawZone
+from retail_etl.reconcile import Comparison, Sides
+from retail_etl.runtime import NOTHING_TO_DO, Job, Result
+from retail_etl.source import Snapshot, open_snapshot
+from retail_etl.warehouse import Warehouse, open_warehouse
+
+
+def run(job: Job) -> Result:
+    """Do one phase."""
+    phases = {"compare": _compare, "certify": _certify}
+    phase = job.option("phase")
+    if phase not in phases:
+        raise ConfigurationError(f"--phase {phase} is not one of {', '.join(phases)}.")
+    return phases[phase](job, RawZone(job.option("lake")))
+
+
+def _compare(job: Job, zone: RawZone) -> Result:
+    accepted = extraction.accepted_deletions(job)
+    lake = Lake(job.spark)
+    lake.create_missing()
+    with (
+        open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot,
+        open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse,
+    ):
+        snapshot.check_contract(model.SOURCE)
+        found = _compare_all(job, Sides(snapshot.query, warehouse.query, lake.current))
+        differences = [comparison for comparison in found.values() if not comparison.agrees]
+        rows = sum(comparison.rows for comparison in found.values())
+        if job.options.get("heal") != "true":
+            zone.certify(_certificate(snapshot, found))
+            return Result("succeeded", rows, warnings=tuple(map(str, differences)), differs=bool(differences))
+        planned = extraction.plan(zone, snapshot, accepted, reconcile.ranges_to_read(found))
+        batches = () if planned.is_empty else (extraction.extract(job, zone, snapshot, planned),)
+        zone.expect_verification(_certificate(snapshot, found))
+        return Result("succeeded", rows, batches, tuple(snapshot.warnings))
+
+
+def _compare_all(job: Job, sides: Sides) -> dict[str, Comparison]:
+    def compare(name: str) -> Comparison:
+        since = time.monotonic()
+        job.progress.start(name)
+        found = reconcile.compare(model.STAR[name], sides)
+        job.progress.finish(name, found.rows, time.monotonic() - since)
+        return found
+
+    return runtime.side_by_side({table.name: partial(compare, table.name) for table in reconcile.compared_tables()})
+
+
+def _certificate(snapshot: Snapshot, found: Mapping[str, Comparison]) -> dict[str, Any]:
+    return {
+        "verified_through": snapshot.clock,
+        "time_zone": snapshot.zone,
+        "tables": {
+            name: {
+                "rows": one.rows,
+                "checksum": str(one.checksum),
+                "agrees": one.agrees,
+                "lake_ranges": one.lake_ranges,
+                "warehouse_ranges": one.warehouse_ranges,
+            }
+            for name, one in found.items()
+        },
+    }
+
+
+def _certify(job: Job, zone: RawZone) -> Result:
+    expected = zone.expected_verification()
+    if expected is None:
+        return NOTHING_TO_DO
+    withheld = zone.withheld_deletions()
+    lake = Lake(job.spark)
+    with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
+        sides = Sides(warehouse.query, warehouse.query, lake.current)
+        for name, entry in expected["tables"].items():
+            if not entry["agrees"]:
+                _mend_warehouse(lake, warehouse, name, sides)
+                rows, checksum = reconcile.total(model.STAR[name], sides)
+                entry["agrees"] = (rows, str(checksum)) == (entry["rows"], entry["checksum"])
+    zone.certify(expected)
+    broken = [name for name, entry in expected["tables"].items() if not entry["agrees"]]
+    if unexplained := [name for name in broken if model.STAR[name].sources[0] not in withheld]:
+        raise StateError(
+            f"{', '.join(unexplained)}: still not as the source was at {expected['verified_through']}, after healing. "
+            "Run reconcile again; if it stays so, rebuild the lake."
+        )
+    rows = sum(entry["rows"] for entry in expected["tables"].values())
+    return Result("succeeded", rows, warnings=deletions.describe(withheld), needs_attention=bool(broken))
+
+
+def _mend_warehouse(lake: Lake, warehouse: Warehouse, name: str, sides: Sides) -> None:
+    table = model.STAR[name]
+    if ranges := reconcile.warehouse_ranges(table, sides):
+        warehouse.repair(table, ranges, {one.name: lake.rows(one) for one in (table, model.DELETED_RECORD)})
+        if reconcile.warehouse_ranges(table, sides):
+            raise StateError(f"{name}: the warehouse is not as the lake is, even after its ranges were written anew.")
+
+
+if __name__ == "__main__":
+    runtime.main(
+        run, ("lake", "phase"), source_secret="", warehouse_secret="", source_time_zone="", heal="", accept_deletions=""
+    )

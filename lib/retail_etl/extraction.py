@@ -1,0 +1,120 @@
+"""One batch: every table that has something new, read in one snapshot, and the manifest last."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from retail_etl import model, runtime
+from retail_etl.errors import ConfigurationError
+from retail_etl.raw import Manifest, RawZone, now
+from retail_etl.runtime import Job
+from retail_etl.schema import KeyRange
+from retail_etl.source import Reading, Snapshot, SourceColumn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch would read. `accepted`: the tables whose deletions somebody has confirmed."""
+
+    readings: list[Reading]
+    columns: Mapping[str, list[SourceColumn]]
+    accepted: frozenset[str]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no table has anything new."""
+        return all(reading.rows is None for reading in self.readings)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it would read."""
+        return sum(reading.rows or 0 for reading in self.readings)
+
+
+def accepted_deletions(job: Job) -> frozenset[str]:
+    """The tables of the option `accept_deletions`; ConfigurationError where one is none of the source's."""
+    accepted = frozenset(filter(None, job.options.get("accept_deletions", "").split(",")))
+    if unknown := accepted - set(model.SOURCE):
+        raise ConfigurationError(
+            f"--accept-deletions {', '.join(unknown)}: no such source table. There are {', '.join(model.SOURCE)}."
+        )
+    return accepted
+
+
+def plan(
+    zone: RawZone,
+    snapshot: Snapshot,
+    accepted: frozenset[str],
+    ranges: Mapping[str, list[KeyRange]] | None = None,
+) -> Plan:
+    """What is new since the last extraction. `ranges`: source table → keys that are to be read in any case.
+
+    ContractError where the source is not as the model says.
+    """
+    columns = snapshot.check_contract(model.SOURCE)
+    previous = _still_there(zone, (zone.last_extract() or {}).get("tables", {}), accepted)
+    readings = [
+        snapshot.plan(table, columns[table.name], previous.get(table.name), (ranges or {}).get(table.name, ()))
+        for table in model.SOURCE.values()
+    ]
+    return Plan(readings, columns, accepted)
+
+
+def _still_there(zone: RawZone, previous: Manifest, accepted: frozenset[str]) -> Manifest:
+    """The entries that can be built upon. A full copy is made anew where it is damaged, or its deletions accepted."""
+    snapshots = [table for table in model.SOURCE.values() if table.extract == "snapshot" and table.name in previous]
+    anew = {table.name for table in snapshots if table.name in accepted or not zone.intact(table, previous[table.name])}
+    return {name: entry for name, entry in previous.items() if name not in anew}
+
+
+def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
+    """Write the batch; gives its id."""
+    started = now()
+    batch_id = zone.claim()
+    _ = job.spark  # started once, before the tables are read side by side
+    largest_first = sorted(planned.readings, key=lambda reading: -(reading.rows or 0))
+    tables = runtime.side_by_side(
+        {
+            reading.table.name: partial(_read, job, zone, snapshot, planned, reading, batch_id)
+            for reading in largest_first
+        }
+    )
+    zone.finish(
+        batch_id,
+        "extract",
+        {
+            "started_at": started,
+            "contract_version": model.contract_version(),
+            "snapshot": {
+                "taken_at": snapshot.clock,
+                "time_zone": snapshot.zone,
+                "oldest_open_transaction": snapshot.oldest_transaction,
+                "prepared_transactions": snapshot.prepared,
+                "server_version": snapshot.server_version,
+            },
+            "warnings": snapshot.warnings,
+            "tables": tables,
+        },
+    )
+    return batch_id
+
+
+def _read(
+    job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan, reading: Reading, batch_id: int
+) -> dict[str, Any]:
+    """Read one table; gives its entry in the manifest."""
+    if reading.rows is None:
+        return {**reading.state, "rows": None, "objects": {}}
+    name, since = reading.table.name, time.monotonic()
+    job.progress.start(name, reading.rows)
+    objects = {}
+    if reading.rows:
+        objects = zone.write(snapshot.read(job.spark, reading, planned.columns[name]), name, batch_id)
+    seconds = round(time.monotonic() - since, 3)
+    job.progress.finish(name, reading.rows, seconds)
+    entry = {**reading.state, "rows": reading.rows, "objects": objects, "seconds": seconds}
+    if reading.table.extract == "snapshot":
+        entry |= {"full_copy_batch_id": batch_id, "complete": [[None, None]]}
+    return entry | ({"accept_deletions": True} if name in planned.accepted else {})
