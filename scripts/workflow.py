@@ -12,6 +12,7 @@ from typing import Any
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from retail_etl import lease
 from retail_etl.errors import RetailEtlError
 from retail_etl.postgres import Database
 from retail_etl.runtime import Job, Progress, Result
@@ -122,10 +123,24 @@ def run_pipeline(
 ) -> Run:
     """Run the jobs in the order that the triggers give. A failed job ends its chain; what follows is skipped.
 
-    `progress` gives each job, by name, where to say how far it is.
+    The lake's lease is held meanwhile. `progress` gives each job, by name, where to say how far it is.
     """
     run = Run()
-    variables = {**pipeline.variables, **variables}
+    try:
+        with lease.hold(variables["lake"], pipeline.name):
+            _run_jobs(pipeline, {**pipeline.variables, **variables}, databases, progress, run)
+    except RetailEtlError as error:  # the lease is somebody else's, or was lost
+        run.stages.append(Stage("lease", "failed", error=str(error)))
+    return run
+
+
+def _run_jobs(
+    pipeline: Pipeline,
+    variables: Mapping[str, str],
+    databases: Mapping[str, Database],
+    progress: Callable[[str], Progress],
+    run: Run,
+) -> None:
     states: dict[str, str] = {}
     while ready := [
         name
@@ -139,7 +154,6 @@ def run_pipeline(
             run.stages.append(stage)
             states[name] = "FAILED" if stage.status == "failed" else "SUCCEEDED"
     run.stages += [Stage(name, "skipped") for name in pipeline.jobs if name not in states]
-    return run
 
 
 def _run_job(

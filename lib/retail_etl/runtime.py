@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pyspark.sql import SparkSession
 
-from retail_etl import spark
+from retail_etl import lease, spark
 from retail_etl.errors import ConfigurationError, RetailEtlError
 from retail_etl.postgres import Database
 
@@ -126,7 +126,8 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     try:
         options = parse_options(sys.argv, required, optional)
         name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
-        result = spark.within_glue(name, options, lambda: run(Job(name, options)))
+        with lease.hold(options["lake"], name):
+            result = spark.within_glue(name, options, lambda: run(Job(name, options)))
     except RetailEtlError as error:
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(1)

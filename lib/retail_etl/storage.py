@@ -1,10 +1,13 @@
 """Objects by name, in a folder or in an S3 bucket: what the raw zone and the manifests need, and no more.
 
-Objects are created once and never rewritten. `create` is atomic: an object is there whole, or not at all.
+Objects are created once and never rewritten; the lease alone is replaced, by compare-and-swap. Both are atomic: an
+object is there whole, or not at all.
 """
 
+import fcntl
 import os
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
@@ -21,6 +24,14 @@ class Storage(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes; None where there is none."""
+        ...
+
+    def read_version(self, name: str) -> tuple[bytes, str] | None:
+        """The object's bytes, and what tells this version from others; None where there is none."""
+        ...
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        """Put new bytes in the place of that version; False, and nothing written, where it is another one by now."""
         ...
 
     def exists(self, name: str) -> bool:
@@ -61,6 +72,27 @@ class Folder:
         path = self._root / name
         return path.read_bytes() if path.is_file() else None
 
+    def read_version(self, name: str) -> tuple[bytes, str] | None:
+        """See `Storage`."""
+        data = self.read(name)
+        return None if data is None else (data, sha256(data).hexdigest())
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        """See `Storage`. The lock is the operating system's: it goes with the process that holds it."""
+        target = self._root / name
+        with (target.parent / f".{target.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self.read_version(name)
+            if found is None or found[1] != version:
+                return False
+            new = target.parent / f".{target.name}.new"
+            with new.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+        return True
+
     def exists(self, name: str) -> bool:
         """See `Storage`."""
         return (self._root / name).is_file()
@@ -88,8 +120,11 @@ class Bucket:
 
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`."""
+        return self._put(name, data, IfNoneMatch="*")
+
+    def _put(self, name: str, data: bytes, **condition: str) -> bool:
         try:
-            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, IfNoneMatch="*")
+            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
         except self._s3.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
                 return False
@@ -103,6 +138,18 @@ class Bucket:
         except self._s3.exceptions.NoSuchKey:
             return None
         return body
+
+    def read_version(self, name: str) -> tuple[bytes, str] | None:
+        """See `Storage`."""
+        try:
+            found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return found["Body"].read(), found["ETag"]
+
+    def replace(self, name: str, data: bytes, version: str) -> bool:
+        """See `Storage`. A conditional PUT (`If-Match`)."""
+        return self._put(name, data, IfMatch=version)
 
     def exists(self, name: str) -> bool:
         """See `Storage`."""
