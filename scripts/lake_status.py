@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retail_etl import model
+from retail_etl.deletions import describe
 from retail_etl.raw import STAGES, Manifest, RawZone
 
 BATCHES_SHOWN = 10
@@ -23,6 +24,8 @@ def read_status(zone: RawZone) -> Status:
     return {
         "lake": zone.location,
         "published": _published(zone),
+        "certificate": zone.last_certificate(),
+        "withheld_deletions": zone.withheld_deletions(),
         "batches": batches,
         "watermarks": [_watermark(name, tables[name]) for name in model.SOURCE if name in tables],
     }
@@ -75,7 +78,9 @@ def _watermark(name: str, entry: Manifest) -> Status:
 
 def show_status(console: Console, status: Status) -> None:
     """The status on one screen."""
-    console.print(_freshness(status), Text(), *_batches(status), Text(), *_watermarks(status), sep="\n")
+    console.print(
+        _freshness(status), *_completeness(status), Text(), *_batches(status), Text(), *_watermarks(status), sep="\n"
+    )
 
 
 def _freshness(status: Status) -> Text:
@@ -85,6 +90,22 @@ def _freshness(status: Status) -> Text:
     who = "lake and warehouse show" if published["loaded"] else "the lake shows, and the warehouse not yet,"
     age = _duration(published["age_seconds"])
     return Text(f"{who} batch {published['batch_id']}: the source as of {age} ago.")
+
+
+def _completeness(status: Status) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(line, style="yellow") for line in describe(status["withheld_deletions"])]
+    certificate = status["certificate"]
+    if certificate is None:
+        return [*lines, Text("source, lake and warehouse were never compared: etl.py reconcile.", style="yellow")]
+    through = f"{certificate['verified_through'][:19]} ({certificate['time_zone']})"
+    differing = [name for name, entry in certificate["tables"].items() if not entry["agrees"]]
+    if differing:
+        return [*lines, Text(f"not equal at {through}: {', '.join(differing)}. etl.py reconcile --heal.", style="red")]
+    rows = sum(entry["rows"] for entry in certificate["tables"].values())
+    return [
+        *lines,
+        Text(f"source = lake = warehouse at {through}: {rows:,} rows of {len(certificate['tables'])} tables"),
+    ]
 
 
 def _batches(status: Status) -> list[RenderableType]:

@@ -21,12 +21,11 @@ from retail_etl import model
 from retail_etl.errors import DatabaseError, StateError
 from retail_etl.postgres import FAILURES, Database, names, quoted
 from retail_etl.schema import BATCH_ID, KeyRange, StarTable
+from retail_etl.warehouse_ddl import CONTROL, check, ddl, qualified
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-SCHEMA = "public"
-CONTROL = "etl"
 _LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
 
 
@@ -96,9 +95,9 @@ class Warehouse:
         with self._transaction():
             extra = "" if table.is_fact else f" AND {quoted(table.key)} NOT IN (SELECT {quoted(table.key)} FROM {{}})"
             extra = extra.format(quoted(CONTROL, f"staging_{table.name}"))
-            self._run(f"DELETE FROM {_qualified(table)} WHERE ({_between(table.key, ranges)}){extra}")
+            self._run(f"DELETE FROM {qualified(table)} WHERE ({_between(table.key, ranges)}){extra}")
             self._take_over(table)
-            self._run(f"DELETE FROM {_qualified(records)} WHERE {of_table}")
+            self._run(f"DELETE FROM {qualified(records)} WHERE {of_table}")
             self._take_over(records)
             self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{table.name}')}")
 
@@ -114,7 +113,7 @@ class Warehouse:
 
     def _take_over(self, table: StarTable) -> int:
         columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
-        target, staging = _qualified(table), quoted(CONTROL, f"staging_{table.name}")
+        target, staging = qualified(table), quoted(CONTROL, f"staging_{table.name}")
         # Trailing zeros are a habit of the lake's decimals and say nothing.
         decimals = {column.name for column in table.columns if column.type.precision}
         values = ", ".join(f"trim_scale({quoted(name)})" if name in decimals else quoted(name) for name in columns)
@@ -134,6 +133,11 @@ class Warehouse:
 
     def _create_missing(self) -> None:
         with self._transaction():
+            if differences := check(self._run):
+                raise StateError(
+                    f"The {self._database} has tables that are not as the model says, and nothing was changed: "
+                    f"{' '.join(differences)} Mend them, or give a database without them."
+                )
             for statement in ddl():
                 self._run(statement)
 
@@ -167,89 +171,8 @@ def open_warehouse(database: Database, lake_id: str) -> Iterator[Warehouse]:
         connection.close()
 
 
-# ---------------------------------------------------------------------------- DDL from the model
-
-
-def ddl() -> Iterator[str]:
-    """Statements that make what is missing of the warehouse, in an order that works; doing them again is harmless."""
-    yield f"CREATE SCHEMA IF NOT EXISTS {quoted(CONTROL)}"
-    yield (
-        f"CREATE TABLE IF NOT EXISTS {quoted(CONTROL, 'ledger')} ("
-        "batch_id bigint PRIMARY KEY, lake_id text NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())"
-    )
-    yield _create_table(model.DELETED_RECORD)
-    yield _missing_view()
-    for table in model.STAR.values():
-        if table.is_control:
-            continue
-        yield _create_table(table)
-        if table.is_fact:
-            yield (
-                f"CREATE INDEX IF NOT EXISTS {quoted(f'{table.name}_versions')} ON {quoted(SCHEMA, table.name)} "
-                f"({quoted(table.key)}, {quoted(table.serial or '')} DESC)"
-            )
-            yield _history_view(table)
-        yield _current_view(table)
-
-
 def _between(key: str, ranges: Sequence[KeyRange], quote: str = '"') -> str:
     return " OR ".join(f"{quote}{key}{quote} BETWEEN {low:d} AND {high:d}" for low, high in ranges)
-
-
-def _qualified(table: StarTable) -> str:
-    return quoted(CONTROL if table.is_control else SCHEMA, table.name)
-
-
-def _create_table(table: StarTable) -> str:
-    lines = [f"{quoted(table.serial)} serial PRIMARY KEY"] if table.serial else []
-    for column in table.columns:
-        line = f"{quoted(column.name)} {column.type.warehouse}"
-        if table.identity == (column.name,):
-            line += " PRIMARY KEY"
-        elif not column.nullable:
-            line += " NOT NULL"
-        if table.enforced(column):
-            line += f" REFERENCES {quoted(SCHEMA, column.referenced_table)} ({quoted(column.referenced_column)})"
-        lines.append(line)
-    if table.is_control:
-        lines += [f"{quoted(BATCH_ID)} bigint NOT NULL", f"PRIMARY KEY ({names(table.identity)})"]
-    return f"CREATE TABLE IF NOT EXISTS {_qualified(table)} ({', '.join(lines)})"
-
-
-def _missing_view() -> str:
-    return (
-        f"CREATE OR REPLACE VIEW {quoted(CONTROL, 'missing')} AS SELECT table_name, record_id, found_at FROM ("
-        "SELECT DISTINCT ON (table_name, record_id) table_name, record_id, is_deleted, found_at"
-        f" FROM {_qualified(model.DELETED_RECORD)} ORDER BY table_name, record_id, batch_id DESC) last WHERE is_deleted"
-    )
-
-
-def _missing(table: StarTable, alias: str) -> str:
-    """The condition that joins `etl.missing m` to a row of the table."""
-    source = table.sources[0].replace("'", "''")
-    return f"m.table_name = '{source}' AND m.record_id = {alias}.{quoted(table.key)}"
-
-
-def _current_view(table: StarTable) -> str:
-    view, rows = quoted(SCHEMA, f"{table.name}_current"), quoted(SCHEMA, table.name)
-    if table.is_fact:
-        key, serial = quoted(table.key), quoted(table.serial or "")
-        rows = f"(SELECT DISTINCT ON ({key}) * FROM {rows} ORDER BY {key}, {serial} DESC)"
-    there = f" WHERE NOT EXISTS (SELECT FROM etl.missing m WHERE {_missing(table, 't')})" if table.sources else ""
-    return f"CREATE OR REPLACE VIEW {view} AS SELECT t.* FROM {rows} t{there}"
-
-
-def _history_view(table: StarTable) -> str:
-    key, serial = quoted(table.key), quoted(table.serial or "")
-    updated = f"({quoted('last_updated_date')} + {quoted(table.last_updated_time)})"
-    following = f"OVER (PARTITION BY {key} ORDER BY {serial})"
-    return (
-        f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS "
-        "SELECT h.*, m.found_at AS deleted_at FROM ("
-        f"SELECT f.*, row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} AS "
-        f"valid_to, lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f) h "
-        f"LEFT JOIN etl.missing m ON h.is_current AND {_missing(table, 'h')}"
-    )
 
 
 # ---------------------------------------------------------------------------- COPY from Spark's partitions

@@ -152,3 +152,38 @@ def test_an_independent_reader_agrees_with_the_source_through_every_foreign_key(
     orders = "SELECT count(*), sum(units_sold * unit_price) FROM "
     (wanted,) = world.source.run(orders + "sales_order")
     assert world.warehouse.run(orders + "fact_sales_order_current JOIN dim_design USING (design_id)") == [wanted]
+
+
+@pytest.mark.integration
+def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    world.warehouse.run("CREATE TABLE dim_currency (currency_id int, currency_code varchar(3), noted text NOT NULL)")
+    refused = world.run()
+    assert refused.stages[-1].status == "failed"
+    for difference in (
+        "dim_currency.currency_code: expected character varying, found character varying(3).",
+        "dim_currency.currency_name: expected character varying, but missing.",
+        "dim_currency.noted: unknown, and must not be NULL",
+        "dim_currency.currency_id: must be unique",
+    ):
+        assert difference in (refused.error or "")
+    assert world.warehouse.run("SELECT to_regclass('fact_payment') IS NULL") == [[True]]
+
+    world.warehouse.run("DROP TABLE dim_currency")
+    world.warehouse.run(
+        "CREATE TABLE dim_currency (currency_id bigint PRIMARY KEY, currency_code text, currency_name text NOT NULL,"
+        " noted text DEFAULT 'by hand')"
+    )
+    assert world.run().error is None
+    assert world.warehouse.run("SELECT * FROM dim_currency") == [[1, "GBP", "Pound Sterling", "by hand"]]
+
+
+@pytest.mark.integration
+def test_two_lakes_do_not_mix_in_one_warehouse(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    world.lake += " of somebody else"
+    failed = world.run()
+    assert failed.stages[-1].status == "failed"
+    assert "was loaded from another lake" in (failed.error or "")
+    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]

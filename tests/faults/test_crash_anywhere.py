@@ -1,0 +1,68 @@
+"""The process is killed at every boundary of a run, one after another, while the source goes on changing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from retail_etl import model, spark
+from retail_etl.lake import MAIN, Lake
+from scripts.workflow import GLUE_JOBS
+from tests.faults.crash_run import POINTS
+from tests.integration.world import SOURCE_ROWS, World
+
+ROOT = GLUE_JOBS.parent
+
+CHANGE = """
+UPDATE sales_order SET units_sold = {round}, last_updated = '2024-02-27 15:00:{round:02d}' WHERE sales_order_id = 100;
+UPDATE design SET design_name = 'Design {round}';
+INSERT INTO payment SELECT {round}, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid,
+    payment_date, company_ac_number, counterparty_ac_number, created_at, '2024-02-27 15:00:{round:02d}'
+  FROM payment WHERE payment_id = 70;
+"""
+
+
+def _killed_run(world: World, point: str) -> int:
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join((str(ROOT / "lib"), str(ROOT))),
+        "SOURCE_URL": world.databases["source"].url,
+        "WAREHOUSE_URL": world.databases["warehouse"].url,
+        "LAKE": world.lake,
+    }
+    command = [sys.executable, str(Path(__file__).with_name("crash_run.py")), point]
+    # Its standard output would be kept open by a JVM that is still dying.
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    for number, point in enumerate(POINTS, start=1):
+        for statement in CHANGE.format(round=number).split(";")[:3]:
+            world.source.run(statement)
+        assert _killed_run(world, point) == -signal.SIGKILL, point
+    repaired = world.run()
+    assert repaired.error is None
+
+    # The first two rounds died before a manifest: what they read did not happen, and was overwritten since.
+    versions = [[7], *([number] for number in range(3, len(POINTS) + 1))]
+    of_order = "SELECT units_sold FROM fact_sales_order WHERE sales_order_id = 100 ORDER BY "
+    assert world.warehouse.run(of_order + "sales_record_id") == versions
+    assert world.in_lake(of_order + "batch_id") == [tuple(version) for version in versions]
+    payments = "SELECT payment_id, count(*) FROM fact_payment GROUP BY 1 ORDER BY 1"
+    once = [[key, 1] for key in (*range(1, len(POINTS) + 1), 70)]
+    assert world.warehouse.run(payments) == once
+    assert world.in_lake(payments) == [tuple(row) for row in once]
+    assert world.in_lake("SELECT design_name FROM dim_design") == [(f"Design {len(POINTS)}",)]
+
+    lake = Lake(spark.session(world.lake))
+    assert {name for table in model.STAR.values() for name in lake.heads(table)} == {MAIN}
+    compared = world.reconcile(heal=False)
+    assert (compared.error, compared.differs) == (None, False)
+    assert world.run().status == "nothing_changed"

@@ -1,0 +1,103 @@
+"""What is read of the source: the model's tables alone, in one moment, by key ranges, with no right but SELECT."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pg8000.exceptions import DatabaseError
+from pg8000.native import Connection
+
+from retail_etl import model, spark
+from retail_etl.raw import RawZone
+from retail_etl.source import open_snapshot
+from tests.integration.world import SOURCE_ROWS, World
+
+ORDERS = (
+    "INSERT INTO sales_order SELECT n, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
+    " agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id, created_at, last_updated"
+    " FROM sales_order, unnest(ARRAY[1, 2, 3, 4, 5, 6, 7, 8, 2000000]) n"
+)
+
+
+def _lines(world: World, table: str, batch_id: int = 1) -> list[dict[str, object]]:
+    folder = Path(world.lake) / "raw" / table / f"batch_id={batch_id}"
+    return [json.loads(line) for part in sorted(folder.glob("part-*")) for line in gzip.open(part, "rt")]
+
+
+@pytest.mark.integration
+def test_a_role_that_may_only_select_is_enough_and_strangers_are_not_read(
+    world: World, connect: Callable[[str], Connection]
+) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.source.run("SELECT to_regclass('_prisma_migrations') IS NOT NULL") == [[True]]
+    reader = connect(world.databases["source"].url)
+    for forbidden in ("DELETE FROM payment", "SELECT * FROM _prisma_migrations", "CREATE TABLE public.mine (id int)"):
+        with pytest.raises(DatabaseError, match="permission denied"):
+            reader.run(forbidden)
+    assert reader.run("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole") == [[0]]
+    assert world.run().error is None
+    assert {folder.name for folder in (Path(world.lake) / "raw").iterdir()} == set(model.SOURCE)
+
+
+@pytest.mark.integration
+def test_a_large_table_is_read_in_ranges_of_its_key_each_row_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retail_etl.source.ROWS_PER_PARTITION", 3)
+    world.source.run(SOURCE_ROWS)
+    world.source.run(ORDERS)
+    assert world.run().error is None
+    assert len(list((Path(world.lake) / "raw" / "sales_order" / "batch_id=1").glob("part-*"))) == 4
+    keys = world.warehouse.run("SELECT sales_order_id FROM fact_sales_order ORDER BY 1")
+    assert keys == [[1], [2], [3], [4], [5], [6], [7], [8], [100], [2000000]]
+
+
+@pytest.mark.integration
+def test_all_partitions_see_the_moment_of_the_snapshot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retail_etl.source.ROWS_PER_PARTITION", 3)
+    world.source.run(SOURCE_ROWS)
+    world.source.run(ORDERS)
+    with open_snapshot(world.databases["source"]) as snapshot:
+        columns = snapshot.check_contract(model.SOURCE)["sales_order"]
+        reading = snapshot.plan(model.SALES_ORDER, columns, None)
+        world.source.run("DELETE FROM sales_order WHERE sales_order_id < 9")
+        world.source.run("UPDATE sales_order SET units_sold = 99")
+        rows = snapshot.read(spark.session(world.lake), reading, columns).collect()
+    found = [json.loads(row.value) for row in rows]
+    assert sorted(row["sales_order_id"] for row in found) == [1, 2, 3, 4, 5, 6, 7, 8, 100, 2000000]
+    assert {row["units_sold"] for row in found} == {7}
+
+
+@pytest.mark.integration
+def test_a_column_more_is_kept_and_reported_and_wider_types_are_read(world: World) -> None:
+    world.source.run("ALTER TABLE sales_order ADD COLUMN channel text DEFAULT 'shop'")
+    world.source.run("ALTER TABLE sales_order ALTER COLUMN units_sold TYPE bigint")
+    world.source.run("ALTER TABLE currency ALTER COLUMN currency_code TYPE varchar(20)")
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    assert _lines(world, "sales_order")[0]["channel"] == "shop"
+    extract = RawZone(world.lake).expect_manifest(1, "extract")
+    assert extract["tables"]["sales_order"]["unknown_columns"] == ["channel"]
+    assert world.warehouse.run("SELECT units_sold FROM fact_sales_order") == [[7]]
+
+
+@pytest.mark.integration
+def test_a_number_too_large_for_the_star_is_stopped_and_not_cut(world: World) -> None:
+    world.source.run("ALTER TABLE sales_order ALTER COLUMN units_sold TYPE bigint")
+    world.source.run(SOURCE_ROWS)
+    world.source.run("UPDATE sales_order SET units_sold = 3000000000")
+    assert "sales_order.units_sold must fit into four bytes" in (world.run().error or "")
+
+
+@pytest.mark.integration
+def test_a_damaged_full_copy_is_read_again_from_the_source(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    (part,) = (Path(world.lake) / "raw" / "department" / "batch_id=1").glob("part-*")
+    part.write_bytes(part.read_bytes()[:-9])
+    mended = world.run()
+    assert (mended.error, mended.batch_id) == (None, 2)
+    assert _lines(world, "department", 2)[0]["department_name"] == "Sales"
+    assert world.run().status == "nothing_changed"

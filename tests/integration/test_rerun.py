@@ -1,0 +1,31 @@
+"""Doing a stage again, as after a crash before its manifest, changes nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.world import SOURCE_ROWS, World
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("lost", "status"),
+    [(("load",), "nothing_changed"), (("publish", "load"), "succeeded")],
+    ids=["load", "publish"],
+)
+def test_stages_that_lost_their_manifest_are_done_again_and_nothing_is_twice(
+    world: World, lost: tuple[str, ...], status: str
+) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
+    assert world.run().error is None
+    for name in lost:
+        (Path(world.lake) / "batches" / "2" / f"{name}.json").unlink()
+    again = world.run()
+    assert (again.status, again.error, again.batch_id) == (status, None, None)
+    versions = "SELECT units_sold FROM fact_sales_order ORDER BY units_sold"
+    assert world.warehouse.run(versions) == [[7], [8]]
+    assert world.in_lake(versions) == [(7,), (8,)]
+    assert world.in_lake("SELECT count(*) FROM dim_date") == [(4,)]
+    assert world.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
