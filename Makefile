@@ -97,6 +97,10 @@ test: $(READY) ## Run all tests with coverage (some of them: ARGS="-k fence")
 unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
+.PHONY: histories
+histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 SEED=7
+	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
+
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others
 	@$(BIN)/pytest --ignore=tests/unit $(ARGS)

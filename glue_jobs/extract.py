@@ -11,6 +11,7 @@ def run(job: Job) -> Result:
     zone = RawZone(job.option("lake"))
     accepted = extraction.accepted_deletions(job)
     with open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot:
+        extraction.check_source(zone, snapshot, job)
         planned = extraction.plan(zone, snapshot, accepted)
         if planned.is_empty:
             withheld = {name: found for name, found in zone.withheld_deletions().items() if name not in accepted}
@@ -21,4 +22,4 @@ def run(job: Job) -> Result:
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake",), source_secret="", source_time_zone="", accept_deletions="")
+    runtime.main(run, ("lake",), source_secret="", source_time_zone="", accept_deletions="", accept_source="")

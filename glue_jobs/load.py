@@ -1,11 +1,18 @@
-"""Load: all published batches that the warehouse does not hold yet, by parallel COPY, in one transaction."""
+"""Load: all published batches that the warehouse does not hold yet, by parallel COPY, in one transaction.
+
+`--rebuild true`: all of the lake instead, in the place of all that the warehouse holds.
+"""
 
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from retail_etl import model, runtime
+from retail_etl import model, reconcile, runtime
+from retail_etl.errors import StateError
 from retail_etl.lake import Lake
 from retail_etl.raw import RawZone
+from retail_etl.reconcile import Sides
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.warehouse import Warehouse, open_warehouse
@@ -14,16 +21,17 @@ from retail_etl.warehouse import Warehouse, open_warehouse
 def run(job: Job) -> Result:
     """Bring the warehouse to the last published batch. The ledger in it says what it holds, whatever crashed."""
     zone = RawZone(job.option("lake"))
+    anew = job.options.get("rebuild") == "true"
     with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
-        loaded = warehouse.loaded_until()
+        loaded = 0 if anew else warehouse.loaded_until()
         batches = zone.published_after(loaded)
-        rows = _load(job, warehouse, loaded, batches) if batches else {}
+        rows = _load(job, warehouse, loaded, batches, anew) if batches else {}
         for batch_id in zone.waiting("load"):
             zone.finish(batch_id, "load", {"tables": rows if batch_id in batches else {}})
     return Result("succeeded", sum(rows.values()), tuple(batches)) if batches else NOTHING_TO_DO
 
 
-def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int]) -> dict[str, int]:
+def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew: bool) -> dict[str, int]:
     lake = Lake(job.spark)
 
     def stage(table: StarTable) -> int:
@@ -37,8 +45,14 @@ def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int]) -> di
 
     facts_first = sorted(model.STAR.values(), key=lambda table: not (table.is_fact or table.large))
     staged = runtime.side_by_side({table.name: partial(stage, table) for table in facts_first})
-    return warehouse.commit(batches, staged)
+    return warehouse.rebuild(batches, staged, partial(_audit, lake)) if anew else warehouse.commit(batches, staged)
+
+
+def _audit(lake: Lake, query: Callable[[str], Any]) -> None:
+    sides = Sides(query, query, lake.current)
+    if wrong := [table.name for table in reconcile.compared_tables() if reconcile.warehouse_ranges(table, sides)]:
+        raise StateError(f"Built anew, {', '.join(wrong)} would not be as the lake is: nothing was changed.")
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake",), warehouse_secret="")
+    runtime.main(run, ("lake",), warehouse_secret="", rebuild="")

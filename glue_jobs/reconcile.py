@@ -35,6 +35,7 @@ def _compare(job: Job, zone: RawZone) -> Result:
         open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot,
         open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse,
     ):
+        extraction.check_source(zone, snapshot, job)
         snapshot.check_contract(model.SOURCE)
         found = _compare_all(job, Sides(snapshot.query, warehouse.query, lake.current))
         differences = [comparison for comparison in found.values() if not comparison.agrees]
@@ -110,5 +111,12 @@ def _mend_warehouse(lake: Lake, warehouse: Warehouse, name: str, sides: Sides) -
 
 if __name__ == "__main__":
     runtime.main(
-        run, ("lake", "phase"), source_secret="", warehouse_secret="", source_time_zone="", heal="", accept_deletions=""
+        run,
+        ("lake", "phase"),
+        source_secret="",
+        warehouse_secret="",
+        source_time_zone="",
+        heal="",
+        accept_deletions="",
+        accept_source="",
     )

@@ -4,8 +4,9 @@
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,10 +22,11 @@ from scripts import demo_data  # noqa: E402
 from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
-from scripts.workflow import PIPELINE, RECONCILE, Run, read_pipeline, run_pipeline  # noqa: E402
+from scripts.workflow import RECONCILE, Pipeline, Run, only, read_pipeline, run_pipeline  # noqa: E402
 
 DIFFERS = 2
 NEEDS_ATTENTION = 3
+NO_VARIABLES: Mapping[str, str] = {}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 
@@ -34,21 +36,28 @@ Lake = Annotated[str, typer.Option(envvar="LAKE", help="A folder, or s3://bucket
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
 
 
+Force = Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")]
 Accepted = Annotated[
     list[str] | None,
     typer.Option(
         "--accept-deletions", metavar="TABLE", help="Believe that so many rows of this source table are gone."
     ),
 ]
+AcceptSource = Annotated[
+    bool, typer.Option("--accept-source", help="Go on although the lake was fed by another database: it was moved.")
+]
+
+
+def _variables(accept_deletions: list[str] | None, accept_source: bool) -> dict[str, str]:
+    return {"accept_deletions": ",".join(accept_deletions or []), "accept_source": str(accept_source).lower()}
 
 
 def _run_workflow(
     source: str,
     warehouse: str,
     lake: str,
-    accepted: list[str] | None = None,
-    pipeline: Path = PIPELINE,
-    **variables: str,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    pipeline: Pipeline | None = None,
 ) -> Run:
     pair = LocalPair()
     if not source or not warehouse:
@@ -57,13 +66,10 @@ def _run_workflow(
         "source": Database.from_url("source", source or pair.source_url),
         "warehouse": Database.from_url("warehouse", warehouse or pair.warehouse_url),
     }
-    variables |= {
-        "lake": lake or str(pair.lake),
-        "accept_deletions": ",".join(accepted or []),
-    }
+    variables = {**variables, "lake": lake or str(pair.lake)}
     display = RunDisplay()
     try:
-        return run_pipeline(read_pipeline(pipeline), variables, databases, display.stage)
+        return run_pipeline(pipeline or read_pipeline(), variables, databases, display.stage)
     finally:
         display.close()
 
@@ -79,12 +85,13 @@ def run(
     lake: Lake = "",
     as_json: AsJson = False,
     accept_deletions: Accepted = None,
+    accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/.
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
-    _end(_run_workflow(source, warehouse, lake, accept_deletions), as_json)
+    _end(_run_workflow(source, warehouse, lake, _variables(accept_deletions, accept_source)), as_json)
 
 
 def _end(done: Run, as_json: bool) -> None:
@@ -108,16 +115,33 @@ def reconcile(
     heal: Annotated[bool, typer.Option("--heal", help="Extract and write again what differs.")] = False,
     as_json: AsJson = False,
     accept_deletions: Accepted = None,
+    accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow, then compare source, lake and warehouse, key range by key range.
 
     Exit code 0: they are equal (with --heal: now). 1: a stage failed. 2: they differ. 3: equal but for deletions that
     wait for --accept-deletions.
     """
-    caught_up = _run_workflow(source, warehouse, lake, accept_deletions)
+    accepted = _variables(accept_deletions, accept_source)
+    caught_up = _run_workflow(source, warehouse, lake, accepted)
     if caught_up.status == "failed":
         _end(caught_up, as_json)
-    _end(_run_workflow(source, warehouse, lake, accept_deletions, RECONCILE, heal=str(heal).lower()), as_json)
+    comparing = read_pipeline(RECONCILE)
+    _end(_run_workflow(source, warehouse, lake, {**accepted, "heal": str(heal).lower()}, comparing), as_json)
+
+
+@app.command()
+def rebuild(
+    what: Annotated[Literal["warehouse"], typer.Argument(help="From the lake, audited, and then swapped in at once.")],
+    warehouse: Warehouse = "",
+    lake: Lake = "",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the warehouse anew from the lake. Readers see the old state until the new one is whole and audited."""
+    if not force:
+        typer.confirm(f"Put what the lake holds in the place of all that the {what} holds?", abort=True, err=True)
+    _end(_run_workflow("", warehouse, lake, {"rebuild": "true"}, only(read_pipeline(), "load")), as_json)
 
 
 @app.command()
@@ -191,7 +215,7 @@ def down() -> None:
 
 @app.command()
 def reset(
-    force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")] = False,
+    force: Force = False,
 ) -> None:
     """Stop the embedded databases and delete them, with the lake in .local/."""
     pair = LocalPair()

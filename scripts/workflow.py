@@ -115,6 +115,11 @@ def read_pipeline(path: Path = PIPELINE) -> Pipeline:
     return Pipeline(text["name"], variables, {name: everything[name] for name in everything if name in used}, triggers)
 
 
+def only(pipeline: Pipeline, job: str) -> Pipeline:
+    """A pipeline of this one job."""
+    return Pipeline(pipeline.name, pipeline.variables, {job: pipeline.jobs[job]}, (Trigger("start", {}, (job,)),))
+
+
 def run_pipeline(
     pipeline: Pipeline,
     variables: Mapping[str, str],

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from retail_etl import model, runtime
-from retail_etl.errors import ConfigurationError
+from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
 from retail_etl.schema import KeyRange
@@ -41,6 +41,18 @@ def accepted_deletions(job: Job) -> frozenset[str]:
             f"--accept-deletions {', '.join(unknown)}: no such source table. There are {', '.join(model.SOURCE)}."
         )
     return accepted
+
+
+def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
+    """StateError where the lake was fed by another database so far, unless the option `accept_source` allows it."""
+    now_fed_by = snapshot.identity
+    fed_by = (zone.last_extract() or {}).get("snapshot", {}).get("source", now_fed_by)
+    if fed_by != now_fed_by and job.options.get("accept_source") != "true":
+        raise StateError(
+            f"{zone.location} was fed by the database '{fed_by['database']}' of system {fed_by['system_identifier']}, "
+            f"and this is '{now_fed_by['database']}' of system {now_fed_by['system_identifier']}: rows of two sources "
+            "must not mix. Give another lake; or, where it is the same data that was moved, --accept-source."
+        )
 
 
 def plan(
@@ -88,6 +100,7 @@ def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
             "started_at": started,
             "contract_version": model.contract_version(),
             "snapshot": {
+                "source": snapshot.identity,
                 "taken_at": snapshot.clock,
                 "time_zone": snapshot.zone,
                 "oldest_open_transaction": snapshot.oldest_transaction,

@@ -39,6 +39,9 @@ SELECT (min(xact_start) AT TIME ZONE :zone)::text,
    AND backend_type IS DISTINCT FROM 'autovacuum worker'
 """
 
+_MAY_IDENTIFY = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
+_SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
+
 _COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, NULL), format_type(a.atttypid, a.atttypmod),
        has_table_privilege(c.oid, 'SELECT')
@@ -85,6 +88,9 @@ class Snapshot:
         clock, self.server_version, standby, sees_all = self._one(_CLOCKS, zone=self.zone)
         self.clock = clock.isoformat(sep=" ")
         self.oldest_transaction, self.oldest_age_seconds, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
+        # Standbys and restored copies have their primary's identifier, other servers have others.
+        system = self._one(_SYSTEM)[0] if self._one(_MAY_IDENTIFY)[0] else None
+        self.identity = {"database": database.database, "system_identifier": system}
         connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
         self.id = str(self._one("SELECT pg_export_snapshot()")[0])

@@ -7,7 +7,7 @@ etl.deleted_record, etl.missing      when source rows were found missing or back
 etl.staging_*                        what COPY brings, before the transaction takes it over
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import chain
@@ -48,7 +48,7 @@ class Warehouse:
         if strangers:
             raise StateError(
                 f"The {self._database} was loaded from another lake ({strangers[0]}), and this is {self._lake_id}: "
-                "batches of two lakes must not mix. Give the lake that belongs to it, or an empty database."
+                "batches of two lakes must not mix. Give the lake that belongs to it, or etl.py rebuild warehouse."
             )
         return int(lakes[0][1]) if lakes else 0
 
@@ -67,21 +67,41 @@ class Warehouse:
             raise StateError(f"{staging} holds {staged:,} rows where {sent:,} were sent: run again.")
         return sent
 
+    def rebuild(
+        self, batches: Sequence[int], staged: Mapping[str, int], audit: Callable[[Callable[[str], Any]], None]
+    ) -> dict[str, int]:
+        """Put what was staged, which is all of the lake, in the place of all that is here, in one transaction.
+
+        `audit` is given a function that queries the new state, and raises where it is not right: then nothing was done.
+        Readers see the old state until the commit, and the tables with their rights stay. Gives the rows per table.
+        """
+        with self._transaction():
+            for table in reversed(model.STAR.values()):
+                self._run(f"DELETE FROM {qualified(table)}")
+                if table.serial:
+                    places = {"name": qualified(table), "column": table.serial}
+                    ((sequence,),) = self._run("SELECT pg_get_serial_sequence(:name, :column)", **places)
+                    self._run(f"ALTER SEQUENCE {sequence} RESTART")
+            self._run(f"DELETE FROM {quoted(CONTROL, 'ledger')}")
+            written = self._take_over_all(batches, staged)
+            audit(self._run)
+        return written
+
     def commit(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
         """Take over what was staged, in one transaction with the ledger. Gives the rows written per table."""
-        written: dict[str, int] = {}
         with self._transaction():
-            for table in model.STAR.values():
-                if staged.get(table.name):
-                    written[table.name] = self._take_over(table)
-            for batch_id in batches:
-                self._run(
-                    f"INSERT INTO {quoted(CONTROL, 'ledger')} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
-                    batch_id=batch_id,
-                    lake_id=self._lake_id,
-                )
-            for name in staged:
-                self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
+            return self._take_over_all(batches, staged)
+
+    def _take_over_all(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
+        written = {table.name: self._take_over(table) for table in model.STAR.values() if staged.get(table.name)}
+        for batch_id in batches:
+            self._run(
+                f"INSERT INTO {quoted(CONTROL, 'ledger')} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
+                batch_id=batch_id,
+                lake_id=self._lake_id,
+            )
+        for name in staged:
+            self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
         return written
 
     def repair(self, table: StarTable, ranges: Sequence[KeyRange], lake: Mapping[str, DataFrame]) -> None:

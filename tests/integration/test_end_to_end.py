@@ -1,12 +1,15 @@
 """The main job, from an operational PostgreSQL to lake and warehouse, on literal rows. The expected star is by hand."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pg8000.native import Connection
 
 from retail_etl.postgres import Database
 from scripts import demo_data
+from scripts.embedded_postgres import EmbeddedPostgres
 from tests.integration.world import NASTY, SOURCE_ROWS, World
 
 
@@ -176,6 +179,24 @@ def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name
     )
     assert world.run().error is None
     assert world.warehouse.run("SELECT * FROM dim_currency") == [[1, "GBP", "Pound Sterling", "by hand"]]
+
+
+@pytest.mark.integration
+def test_a_lake_is_fed_by_one_source_unless_somebody_says_that_it_moved(
+    world: World, postgres: EmbeddedPostgres, connect: Callable[[str], Connection]
+) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    reader = world.databases["source"]
+    world.source.close()
+    administrator = connect(postgres.url("postgres"))
+    administrator.run(f"CREATE DATABASE moved TEMPLATE {reader.database}")
+    world.databases["source"] = Database.from_url("source", reader.url.replace(reader.database, "moved"))
+    refused = world.run()
+    assert "'moved' of system" in (refused.error or "")
+    assert "--accept-source" in (refused.error or "")
+    assert world.run(accept_source="true").error is None
+    administrator.run("DROP DATABASE moved WITH (FORCE)")
 
 
 @pytest.mark.integration

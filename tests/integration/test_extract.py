@@ -38,7 +38,8 @@ def test_a_role_that_may_only_select_is_enough_and_strangers_are_not_read(
             reader.run(forbidden)
     assert reader.run("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole") == [[0]]
     assert world.run().error is None
-    assert {folder.name for folder in (Path(world.lake) / "raw").iterdir()} == set(model.SOURCE)
+    read = {folder.name for folder in (Path(world.lake) / "raw").iterdir()}
+    assert read == set(model.SOURCE) - {"purchase_order"}  # it has no rows
 
 
 @pytest.mark.integration

@@ -29,3 +29,23 @@ def test_stages_that_lost_their_manifest_are_done_again_and_nothing_is_twice(
     assert world.in_lake(versions) == [(7,), (8,)]
     assert world.in_lake("SELECT count(*) FROM dim_date") == [(4,)]
     assert world.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
+
+
+@pytest.mark.integration
+def test_a_warehouse_is_rebuilt_from_the_lake_as_it_was_and_readers_see_the_old_one_until_then(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
+    assert world.run().error is None
+    facts = "SELECT * FROM fact_sales_order ORDER BY sales_record_id"
+    before = world.warehouse.run(facts)
+    assert [row[0] for row in before] == [1, 2]
+    world.warehouse.run("UPDATE fact_sales_order SET units_sold = 99")
+    world.warehouse.run("DELETE FROM fact_payment")
+    world.warehouse.run("UPDATE etl.ledger SET lake_id = 'another lake'")
+    assert "rebuild warehouse" in (world.rebuild(anew=False).error or "")
+    assert world.rebuild(anew=True).error is None
+    assert world.warehouse.run(facts) == before
+    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
+    assert world.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
+    assert world.run().status == "nothing_changed"
