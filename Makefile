@@ -88,10 +88,14 @@ reset: $(READY) ## Delete the embedded databases and their lake (FORCE=1: do not
 ##@ Check
 
 # Coverage of some tests says nothing about the threshold, and must not stand where check-coverage looks.
+# Each worker has a PostgreSQL and a Spark of its own: about 2 GB. Who is done takes tests from the other.
+WORKERS ?= 2
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
+
 .PHONY: test
-test: $(READY) ## Run all tests with coverage (some of them: ARGS="-k fence")
+test: $(READY) ## Run all tests with coverage, two at a time (some of them: ARGS="-k fence")
 	@mkdir -p .local
-	@$(if $(ARGS),COVERAGE_FILE=.local/coverage) $(BIN)/pytest --cov $(if $(ARGS),--cov-fail-under=0) $(ARGS)
+	@$(if $(ARGS),COVERAGE_FILE=.local/coverage) $(BIN)/pytest --cov $(if $(ARGS),--cov-fail-under=0 $(ARGS),$(SIDE_BY_SIDE))
 
 .PHONY: unit-test
 unit-test: $(READY) ## Run the tests that need no server

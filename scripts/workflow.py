@@ -128,15 +128,26 @@ def run_pipeline(
 ) -> Run:
     """Run the jobs in the order that the triggers give. A failed job ends its chain; what follows is skipped.
 
-    The lake's lease is held meanwhile. `progress` gives each job, by name, where to say how far it is.
+    The lake's lease is held meanwhile; where it cannot be had, the first job fails with the reason, and nothing is
+    begun. `progress` gives each job, by name, where to say how far it is.
     """
     run = Run()
     try:
-        with lease.hold(variables["lake"], pipeline.name):
-            _run_jobs(pipeline, {**pipeline.variables, **variables}, databases, progress, run)
-    except RetailEtlError as error:  # the lease is somebody else's, or was lost
-        run.stages.append(Stage("lease", "failed", error=str(error)))
+        with lease.hold(variables["lake"], f"the workflow {pipeline.name}") as held:
+            _run_jobs(pipeline, {**pipeline.variables, **variables}, databases, progress, held, run)
+    except RetailEtlError as error:
+        _fail(pipeline, run, str(error))
     return run
+
+
+def _fail(pipeline: Pipeline, run: Run, error: str) -> None:
+    """The lease is somebody else's, or was lost: then the last job did not end under it."""
+    if not run.stages:
+        first, *others = dict.fromkeys(name for trigger in pipeline.triggers for name in trigger.jobs)
+        run.stages = [Stage(first, "failed", error=error), *(Stage(name, "skipped") for name in others)]
+    elif run.status != "failed":  # else that is the reason to show
+        run.stages[-1].status = "failed"
+        run.stages[-1].error = error
 
 
 def _run_jobs(
@@ -144,6 +155,7 @@ def _run_jobs(
     variables: Mapping[str, str],
     databases: Mapping[str, Database],
     progress: Callable[[str], Progress],
+    held: lease.Lease,
     run: Run,
 ) -> None:
     states: dict[str, str] = {}
@@ -155,7 +167,7 @@ def _run_jobs(
         if name not in states
     ]:
         for name in ready:
-            stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), run)
+            stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), held, run)
             run.stages.append(stage)
             states[name] = "FAILED" if stage.status == "failed" else "SUCCEEDED"
     run.stages += [Stage(name, "skipped") for name in pipeline.jobs if name not in states]
@@ -166,6 +178,7 @@ def _run_job(
     variables: Mapping[str, str],
     databases: Mapping[str, Database],
     progress: Progress,
+    held: lease.Lease,
     run: Run,
 ) -> Stage:
     options = {
@@ -175,6 +188,7 @@ def _run_job(
     since = time.monotonic()
     try:
         result = _entry_point(definition.script)(Job(definition.name, options, databases, progress))
+        held.check()
     except RetailEtlError as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
     except (Py4JError, PySparkException) as error:

@@ -118,6 +118,7 @@ def parse_options(arguments: Sequence[str], required: Sequence[str], optional: M
 def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **optional: str) -> None:
     """Run a job from its command line, within Glue's `Job.init` and `commit` where the Glue JVM is there.
 
+    The lake's lease is held meanwhile, and given back before the commit: a run that lost it is not committed.
     A failure is logged once and ends the process with status 1, so that Glue marks the run as failed.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -126,14 +127,18 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     try:
         options = parse_options(sys.argv, required, optional)
         name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
-        with lease.hold(options["lake"], name):
-            result = spark.within_glue(name, options, lambda: run(Job(name, options)))
+        result = spark.within_glue(name, options, lambda: _run_alone(run, Job(name, options)))
     except RetailEtlError as error:
         log.error("%s: %s", type(error).__name__, error)
         sys.exit(1)
     for warning in result.warnings:
         log.warning(warning)
     log.info("%s: %s, %s rows, %.1f s", name, result.status, f"{result.rows:,}", time.monotonic() - started)
+
+
+def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
+    with lease.hold(job.option("lake"), job.name):
+        return run(job)
 
 
 def side_by_side(tasks: Mapping[str, Callable[[], _T]]) -> dict[str, _T]:

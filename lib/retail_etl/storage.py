@@ -126,7 +126,8 @@ class Bucket:
         try:
             self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
         except self._s3.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+            # NoSuchKey: what was to be replaced is gone.
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
                 return False
             raise
         return True

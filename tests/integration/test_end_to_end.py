@@ -187,16 +187,18 @@ def test_a_lake_is_fed_by_one_source_unless_somebody_says_that_it_moved(
 ) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None
-    reader = world.databases["source"]
-    world.source.close()
-    administrator = connect(postgres.url("postgres"))
-    administrator.run(f"CREATE DATABASE moved TEMPLATE {reader.database}")
-    world.databases["source"] = Database.from_url("source", reader.url.replace(reader.database, "moved"))
+    postgres.create_database("moved")
+    moved = connect(postgres.url("moved"))
+    demo_data.create_schema(moved)
+    demo_data.create_reader(moved, "reader", "only reads", "moved")
+    moved.run(SOURCE_ROWS)
+    world.databases["source"] = Database.from_url("source", postgres.url("moved", "reader", "only reads"))
     refused = world.run()
     assert "'moved' of system" in (refused.error or "")
     assert "--accept-source" in (refused.error or "")
     assert world.run(accept_source="true").error is None
-    administrator.run("DROP DATABASE moved WITH (FORCE)")
+    moved.close()
+    world.source.run("DROP DATABASE moved WITH (FORCE)")
 
 
 @pytest.mark.integration

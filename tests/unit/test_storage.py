@@ -23,13 +23,19 @@ def _check(storage: Storage) -> None:
     assert storage.replace("a/b.json", b"second", version)
     assert not storage.replace("a/b.json", b"third", version)
     assert storage.read("a/b.json") == b"second"
+    assert not storage.replace("a/nothing.json", b"third", version)
+    assert not storage.exists("a/nothing.json")
 
 
 def test_an_object_in_a_folder_is_created_once(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path / "lake"))
     _check(storage)
     assert storage.uri("raw/t/batch_id=1/") == f"file://{tmp_path}/lake/raw/t/batch_id=1"
-    assert {path.name for path in (tmp_path / "lake" / "a").iterdir()} == {"b.json", ".b.json.lock"}
+    assert {path.name for path in (tmp_path / "lake" / "a").iterdir()} == {
+        "b.json",
+        ".b.json.lock",
+        ".nothing.json.lock",
+    }
 
 
 def test_an_object_in_a_bucket_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
