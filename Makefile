@@ -105,6 +105,10 @@ unit-test: $(READY) ## Run the tests that need no server
 histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 SEED=7
 	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
+.PHONY: crashes
+crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at five of them)
+	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
+
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others
 	@$(BIN)/pytest --ignore=tests/unit $(ARGS)

@@ -15,6 +15,16 @@ from tests.faults.crash_run import POINTS
 from tests.integration.world import SOURCE_ROWS, World
 
 ROOT = GLUE_JOBS.parent
+UNSEEN = ("one table is in the raw zone", "all tables are in the raw zone")
+# Each kill costs a start of Python and of a JVM: `make crashes` does all of them.
+EVERYWHERE = os.environ.get("CRASH_POINTS") == "all"
+CHOSEN = (
+    "all tables are in the raw zone",
+    "all tables are on their branches",
+    "one table is published",
+    "one table is taken over in the transaction",
+    "the transaction is committed",
+)
 
 CHANGE = """
 UPDATE sales_order SET units_sold = {round}, last_updated = '2024-02-27 15:00:{round:02d}' WHERE sales_order_id = 100;
@@ -43,23 +53,24 @@ def _killed_run(world: World, point: str) -> int:
 def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None
-    for number, point in enumerate(POINTS, start=1):
+    points = list(POINTS) if EVERYWHERE else [point for point in POINTS if point in CHOSEN]
+    for number, point in enumerate(points, start=1):
         for statement in CHANGE.format(round=number).split(";")[:3]:
             world.source.run(statement)
         assert _killed_run(world, point) == -signal.SIGKILL, point
     repaired = world.run()
     assert repaired.error is None
 
-    # The first two rounds died before a manifest: what they read did not happen, and was overwritten since.
-    versions = [[7], *([number] for number in range(3, len(POINTS) + 1))]
+    # What a round read that died before its manifest did not happen, and was overwritten since.
+    versions = [[7], *([number] for number, point in enumerate(points, start=1) if point not in UNSEEN)]
     of_order = "SELECT units_sold FROM fact_sales_order WHERE sales_order_id = 100 ORDER BY "
     assert world.warehouse.run(of_order + "sales_record_id") == versions
     assert world.in_lake(of_order + "batch_id") == [tuple(version) for version in versions]
     payments = "SELECT payment_id, count(*) FROM fact_payment GROUP BY 1 ORDER BY 1"
-    once = [[key, 1] for key in (*range(1, len(POINTS) + 1), 70)]
+    once = [[key, 1] for key in (*range(1, len(points) + 1), 70)]
     assert world.warehouse.run(payments) == once
     assert world.in_lake(payments) == [tuple(row) for row in once]
-    assert world.in_lake("SELECT design_name FROM dim_design") == [(f"Design {len(POINTS)}",)]
+    assert world.in_lake("SELECT design_name FROM dim_design") == [(f"Design {len(points)}",)]
 
     lake = Lake(spark.session(world.lake))
     assert {name for table in model.STAR.values() for name in lake.heads(table)} == {MAIN}
