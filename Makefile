@@ -106,7 +106,7 @@ histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=1
 	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
-crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at five of them)
+crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at three of them)
 	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
 .PHONY: integration-test

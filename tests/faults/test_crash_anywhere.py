@@ -20,10 +20,8 @@ UNSEEN = ("one table is in the raw zone", "all tables are in the raw zone")
 EVERYWHERE = os.environ.get("CRASH_POINTS") == "all"
 CHOSEN = (
     "all tables are in the raw zone",
-    "all tables are on their branches",
     "one table is published",
     "one table is taken over in the transaction",
-    "the transaction is committed",
 )
 
 CHANGE = """

@@ -17,7 +17,7 @@ from retail_etl.raw import RawZone
 from tests.integration.world import SOURCE_ROWS, World
 
 HISTORIES = int(os.environ.get("HISTORIES", "60"))
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ROUNDS = int(os.environ.get("ROUNDS", "4"))
 SEED = int(os.environ.get("SEED", str(random.randrange(10**6))))
 KEYS_EACH = 3
 FIRST_KEY = 1000
