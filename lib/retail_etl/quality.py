@@ -135,11 +135,8 @@ def _verdicts(audit: Audit, expectations: Sequence[Expectation], frame: DataFram
     for outcome in result.results:
         config = outcome.expectation_config
         rule = expectations[((config and config.meta) or {})["number"]]
-        if outcome.exception_info and outcome.exception_info.get("raised_exception"):
-            raise QualityError(
-                f"Great Expectations could not evaluate {audit.table.name}.{rule}: "
-                f"{outcome.exception_info.get('exception_message')}"
-            )
+        if raised := _exception(outcome.exception_info or {}):
+            raise QualityError(f"Great Expectations could not evaluate {audit.table.name}.{rule}: {raised}")
         verdicts[rule] = bool(outcome.success)
     missing = [str(rule) for rule in expectations if rule not in verdicts]
     if missing:
@@ -148,6 +145,12 @@ def _verdicts(audit: Audit, expectations: Sequence[Expectation], frame: DataFram
             f"{audit.table.name}; left out: {', '.join(missing)}. A rule that was not looked at counts as broken."
         )
     return verdicts
+
+
+def _exception(info: Mapping[str, Any]) -> str | None:
+    """What an evaluation raised. It is told flat, or below the id of the metric that failed."""
+    told = [info] if "raised_exception" in info else [one for one in info.values() if isinstance(one, Mapping)]
+    return next((str(one.get("exception_message")) for one in told if one.get("raised_exception")), None)
 
 
 _lock = Lock()

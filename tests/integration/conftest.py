@@ -22,7 +22,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     """A running server without fsync, gone with its folder at the end of the session."""
     folder = Path(tempfile.mkdtemp(prefix="retail-etl-postgres-"))
     try:
-        with EmbeddedPostgres(folder, settings={"fsync": "off", "max_prepared_transactions": "5"}) as server:
+        with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
             yield server
     finally:
         shutil.rmtree(folder)

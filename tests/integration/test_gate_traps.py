@@ -69,7 +69,7 @@ def test_an_expectation_that_is_left_out_of_the_result_closes_the_gate(monkeypat
 def test_an_expectation_that_stumbles_closes_the_gate() -> None:
     audit = _audit(_row(1))
     stumbling = Audit(audit.table, audit.frame.drop("design_id"), 1, unreadable="_unreadable")
-    with pytest.raises(Exception, match="design_id"):
+    with pytest.raises(QualityError, match=r"could not evaluate sales_order.design_id"):
         quality.evaluate(stumbling)
 
 
