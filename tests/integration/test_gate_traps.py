@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 from great_expectations.datasource.fluent.interfaces import Batch
+from great_expectations.expectations.core import ExpectColumnValuesToBeUnique
 
 from retail_etl import model, quality, spark
 from retail_etl.errors import QualityError
 from retail_etl.quality import Audit, Failure
+from retail_etl.schema import SourceTable
 
 GOOD = (1, 9, 5, 2, 7, "361.39", 1, "2024-03-01", "2024-02-28", 3, "2024-02-27T14:20:52.186", "2024-02-27T14:20:52.186")
 COLUMNS = list(model.SALES_ORDER.column_names)
@@ -26,24 +28,59 @@ def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "rows", "keys"),
+    ("kind", "rows", "unexpected", "keys"),
     [
-        ("not_null", [_row(1), _row(2, staff_id=None), _row(3, staff_id=None)], (2, 3)),
-        ("unique", [_row(1), _row(2), _row(2)], (2,)),
-        ("is_int", [_row(1), _row(2, units_sold=2**31)], (2,)),
-        ("fits_decimal", [_row(1), _row(2, unit_price="1.005"), _row(3, unit_price="NaN")], (2, 3)),
-        ("is_date", [_row(1), _row(2, agreed_payment_date="2023-02-30"), _row(3, agreed_payment_date="")], (2, 3)),
-        ("is_timestamp", [_row(1), _row(2, created_at="1066-10-14T00:00:00")], (2,)),
-        ("minimum", [_row(1), _row(2, units_sold=-1)], (2,)),
+        ("not_null", [_row(1), _row(2, staff_id=None), _row(3, staff_id=None)], 2, (2, 3)),
+        ("unique", [_row(1), _row(2), _row(2)], 2, (2,)),
+        ("is_int", [_row(1), _row(2, units_sold=2**31), _row(3, units_sold=2**31 - 1)], 1, (2,)),
+        ("fits_decimal", [_row(1), _row(2, unit_price="1.005"), _row(3, unit_price="NaN")], 2, (2, 3)),
+        ("is_date", [_row(1), _row(2, agreed_payment_date="2023-02-30"), _row(3, agreed_payment_date="")], 2, (2, 3)),
+        ("is_timestamp", [_row(1), _row(2, created_at="1066-10-14T00:00:00"), _row(3)], 1, (2,)),
+        ("minimum", [_row(1), _row(2, units_sold=-1), _row(3, units_sold=0)], 1, (2,)),
     ],
 )
 def test_a_rule_that_is_broken_is_named_with_count_and_keys(
-    kind: str, rows: list[tuple[Any, ...]], keys: tuple[int, ...]
+    kind: str, rows: list[tuple[Any, ...]], unexpected: int, keys: tuple[int, ...]
 ) -> None:
-    failures = [failure for failure in quality.evaluate(_audit(*rows)) if failure.expectation.kind == kind]
-    assert [(failure.unexpected, failure.evaluated, failure.keys) for failure in failures] == [(2, 3, keys)] or [
-        (failure.unexpected, failure.evaluated, failure.keys) for failure in failures
-    ] == [(1, 2, keys)]
+    (failure,) = (found for found in quality.evaluate(_audit(*rows)) if found.expectation.kind == kind)
+    assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (
+        kind,
+        unexpected,
+        3,
+        keys,
+    )
+
+
+MOMENT = ("2024-02-27T14:20:52.186", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "rows", "keys"),
+    [
+        ("pattern", model.CURRENCY, [(1, "GBP", *MOMENT), (2, "gbp", *MOMENT), (3, "EURO", *MOMENT)], (2, 3)),
+        (
+            "one_of",
+            model.TRANSACTION,
+            [(1, "SALE", 7, None, *MOMENT), (2, "sale", 7, None, *MOMENT), (3, "", None, 7, *MOMENT)],
+            (2, 3),
+        ),
+        (
+            "reference",
+            model.STAFF,
+            [(key, "Ada", "Byron", of, "a@b.example", *MOMENT) for key, of in ((1, 10), (2, 11), (3, 12))],
+            (2, 3),
+        ),
+    ],
+)
+def test_a_rule_on_another_table_is_named_with_count_and_keys(
+    kind: str, table: SourceTable, rows: list[tuple[Any, ...]], keys: tuple[int, ...]
+) -> None:
+    session = spark.session("a lake that is not touched")
+    frame = session.createDataFrame([(*row, None) for row in rows], f"{table.spark_schema('raw')}, _unreadable string")
+    departments = session.createDataFrame([(10,), (10,), (13,)], "department_id bigint")
+    references = {"department.department_id": departments} if kind == "reference" else {}
+    (failure,) = quality.evaluate(Audit(table, frame, 3, unreadable="_unreadable", references=references))
+    assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (kind, 2, 3, keys)
 
 
 def test_good_rows_break_nothing_and_missing_rows_do() -> None:
@@ -66,11 +103,25 @@ def test_an_expectation_that_is_left_out_of_the_result_closes_the_gate(monkeypat
         quality.evaluate(_audit(_row(1)))
 
 
-def test_an_expectation_that_stumbles_closes_the_gate() -> None:
+def test_rows_that_never_arrived_are_missed_though_no_row_breaks_a_rule() -> None:
+    (lost,) = quality.evaluate(_audit(expected=1))
+    assert (lost.expectation.kind, lost.unexpected, lost.evaluated) == ("row_count", -1, 0)
+
+
+def test_a_column_that_great_expectations_cannot_read_closes_the_gate() -> None:
     audit = _audit(_row(1))
     stumbling = Audit(audit.table, audit.frame.drop("design_id"), 1, unreadable="_unreadable")
-    with pytest.raises(QualityError, match=r"could not evaluate sales_order.design_id"):
+    with pytest.raises(QualityError, match=r"could not evaluate sales_order\.design_id"):
         quality.evaluate(stumbling)
+
+
+def test_an_expectation_that_raises_within_great_expectations_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: Any, **__: Any) -> None:
+        raise ArithmeticError("the rule is ill")
+
+    monkeypatch.setattr(ExpectColumnValuesToBeUnique, "_validate", stumble)
+    with pytest.raises(QualityError, match=r"could not evaluate sales_order\.sales_order_id: unique.*the rule is ill"):
+        quality.evaluate(_audit(_row(1)))
 
 
 def test_a_failure_reads_as_table_column_rule_count_and_keys() -> None:
