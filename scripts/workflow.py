@@ -191,6 +191,9 @@ def _run_job(
         held.check()
     except RetailEtlError as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
+    except OSError as error:
+        cure = "Check the disk's free space and the rights on the lake, then run again."
+        return Stage(definition.name, "failed", time.monotonic() - since, error=f"The machine refused: {error}. {cure}")
     except (Py4JError, PySparkException) as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=f"Spark failed: {_root_cause(error)}")
     run.warnings += [warning for warning in result.warnings if warning not in run.warnings]

@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -146,6 +147,12 @@ class Database:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def close(connection: pg8000.native.Connection) -> None:
+    """Close it; one that is lost is closed already, and what lost it has been told."""
+    with suppress(*FAILURES):
+        connection.close()
 
 
 def names(columns: Iterable[str], prefix: str = "") -> str:

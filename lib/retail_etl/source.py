@@ -10,7 +10,7 @@ from pg8000.native import Connection
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_etl.errors import ContractError
-from retail_etl.postgres import APPLICATION, FAILURES, Database, quoted
+from retail_etl.postgres import APPLICATION, FAILURES, Database, close, quoted
 from retail_etl.schema import KeyRange, SourceTable
 
 SCHEMA = "public"
@@ -285,7 +285,7 @@ class Snapshot:
         except FAILURES as error:
             raise self.database.explain(error) from error
         finally:
-            connection.close()
+            close(connection)
 
     # ------------------------------------------------------------------ plumbing
 
@@ -306,7 +306,7 @@ def open_snapshot(database: Database, zone: str | None = None) -> Iterator[Snaps
     try:
         yield Snapshot(database, connection, zone)
     finally:
-        connection.close()
+        close(connection)
 
 
 def _from(table: SourceTable) -> str:

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 
 from retail_etl import model
 from retail_etl.errors import DatabaseError, StateError
-from retail_etl.postgres import FAILURES, Database, names, quoted
+from retail_etl.postgres import FAILURES, Database, close, names, quoted
 from retail_etl.schema import BATCH_ID, KeyRange, StarTable
 from retail_etl.warehouse_ddl import CONTROL, check, ddl, qualified
 
@@ -129,7 +129,7 @@ class Warehouse:
         except FAILURES as error:
             raise self._database.explain(error) from error
         finally:
-            connection.close()
+            close(connection)
 
     def _take_over(self, table: StarTable) -> int:
         columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
@@ -188,7 +188,7 @@ def open_warehouse(database: Database, lake_id: str) -> Iterator[Warehouse]:
         connection.run("SET client_min_messages TO warning")
         yield Warehouse(database, connection, lake_id)
     finally:
-        connection.close()
+        close(connection)
 
 
 def _between(key: str, ranges: Sequence[KeyRange], quote: str = '"') -> str:
@@ -221,7 +221,7 @@ def copy(rows: DataFrame, database: Database, target: str) -> int:
             try:
                 connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))
             finally:
-                connection.close()
+                close(connection)
         yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))
 
     counts = rows.mapInArrow(send, "rows bigint").collect()
