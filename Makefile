@@ -87,11 +87,11 @@ reset: $(READY) ## Delete the embedded databases and their lake (FORCE=1: do not
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Check
 
-# Coverage of some tests says nothing about the threshold, and must not stand where check-coverage looks.
 # Each worker has a PostgreSQL and a Spark of its own: about 2 GB. Who is done takes tests from the other.
 WORKERS ?= 2
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
 
+# Coverage of some tests says nothing about the threshold, and must not stand where check-coverage looks.
 .PHONY: test
 test: $(READY) ## Run all tests with coverage, two at a time (some of them: ARGS="-k fence")
 	@mkdir -p .local

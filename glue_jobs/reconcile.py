@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from pyspark.sql import functions as F
+
 from retail_etl import deletions, extraction, model, reconcile, runtime
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.lake import Lake
@@ -31,13 +33,14 @@ def _compare(job: Job, zone: RawZone) -> Result:
     accepted = extraction.accepted_deletions(job)
     lake = Lake(job.spark)
     lake.create_missing()
+    database = job.database("warehouse")
     with (
         open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot,
-        open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse,
+        open_warehouse(database, zone.lake_id()),
     ):
         extraction.check_source(zone, snapshot, job)
         snapshot.check_contract(model.SOURCE)
-        found = _compare_all(job, Sides(snapshot.query, warehouse.query, lake.current))
+        found = _compare_all(job, Sides(snapshot.query, database.query, lake.current))
         differences = [comparison for comparison in found.values() if not comparison.agrees]
         rows = sum(comparison.rows for comparison in found.values())
         if job.options.get("heal") != "true":
@@ -83,8 +86,9 @@ def _certify(job: Job, zone: RawZone) -> Result:
         return NOTHING_TO_DO
     withheld = zone.withheld_deletions()
     lake = Lake(job.spark)
-    with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
-        sides = Sides(warehouse.query, warehouse.query, lake.current)
+    database = job.database("warehouse")
+    with open_warehouse(database, zone.lake_id()) as warehouse:
+        sides = Sides(database.query, database.query, lake.current)
         for name, entry in expected["tables"].items():
             if not entry["agrees"]:
                 _mend_warehouse(lake, warehouse, name, sides)
@@ -104,7 +108,13 @@ def _certify(job: Job, zone: RawZone) -> Result:
 def _mend_warehouse(lake: Lake, warehouse: Warehouse, name: str, sides: Sides) -> None:
     table = model.STAR[name]
     if ranges := reconcile.warehouse_ranges(table, sides):
-        warehouse.repair(table, ranges, {one.name: lake.rows(one) for one in (table, model.DELETED_RECORD)})
+        records = lake.rows(model.DELETED_RECORD).where(F.col("table_name") == table.sources[0])
+        warehouse.repair(
+            table,
+            ranges,
+            lake.rows(table).where(deletions.within(table.key, ranges)),
+            records.where(deletions.within(model.DELETED_RECORD.key, ranges)),
+        )
         if reconcile.warehouse_ranges(table, sides):
             raise StateError(f"{name}: the warehouse is not as the lake is, even after its ranges were written anew.")
 

@@ -86,6 +86,7 @@ def _write_deletions(
     withheld = dict(zone.withheld_deletions())
     parent = lake.latest(model.DELETED_RECORD, before)
     found: list[DataFrame] = []
+    cached: list[DataFrame] = []
     for table in (table for table in model.STAR.values() if table.sources):
         source, entry = table.sources[0], extract["tables"][table.sources[0]]
         ranges = entry.get("complete", [])
@@ -95,6 +96,7 @@ def _write_deletions(
         known = lake.rows(table, lake.latest(table, before)).select(F.col(table.key).alias("record_id"))
         present = _source(job, zone, source, extract).select(F.col(model.SOURCE[source].key).alias("record_id"))
         events = deletions.events(source, known, missing, present, ranges).cache()
+        cached.append(events)
         missed = events.where("is_deleted").count()
         alive = known.distinct().count() - missing.count() if missed else 0
         withheld.pop(source, None)
@@ -106,7 +108,10 @@ def _write_deletions(
         return None, withheld
     moment = F.lit(extract["started_at"][:23].replace("T", " ")).cast("timestamp_ntz")
     frame = reduce(DataFrame.unionByName, found).withColumn("found_at", moment)
-    return lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent), withheld
+    written = lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent)
+    for events in cached:
+        events.unpersist()
+    return written, withheld
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from retail_etl import model
 MASS_SHARE = 0.1
 MASS_ROWS = 100
 
-KeyRange = Sequence[int | None]
+CompleteRange = Sequence[int | None]
 """`[low, high]`, both included; None where it is open. A batch holds every row of the source in its key ranges."""
 
 
 def events(
-    source: str, known: DataFrame, missing: DataFrame, present: DataFrame, ranges: Sequence[KeyRange]
+    source: str, known: DataFrame, missing: DataFrame, present: DataFrame, ranges: Sequence[CompleteRange]
 ) -> DataFrame:
     """One row (`table_name`, `record_id`, `is_deleted`) per source row that went missing, or is back.
 
@@ -32,7 +32,7 @@ def events(
     return both.select(F.lit(source).alias("table_name"), F.col("record_id").cast("int"), "is_deleted")
 
 
-def within(key: str, ranges: Sequence[KeyRange]) -> Column:
+def within(key: str, ranges: Sequence[CompleteRange]) -> Column:
     """Whether the key lies in one of the ranges."""
     condition = F.lit(False)
     for low, high in ranges:

@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,6 +122,21 @@ class Database:
                 f"Cannot reach the {self}: {error}. Check host and port, that the server runs and lets this "
                 f"machine in, and sslmode (now '{self.ssl_mode}')."
             ) from error
+
+    def query(self, sql: str, *, first: Sequence[str] = ()) -> Any:
+        """The rows of a query, over a connection of its own, so that threads may call it side by side.
+
+        `first`: statements that go before it on that connection.
+        """
+        connection = self.connect()
+        try:
+            for statement in first:
+                connection.run(statement)
+            return connection.run(sql)
+        except FAILURES as error:
+            raise self.explain(error) from error
+        finally:
+            close(connection)
 
     def explain(self, error: Exception) -> DatabaseError:
         """One of `FAILURES` in a sentence: a lost connection, or the refusal with its cure where that is known."""

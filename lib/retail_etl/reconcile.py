@@ -156,7 +156,7 @@ def _source_text(table: StarTable, column: Column) -> str:
     if origin.type is TIMESTAMP:
         if origin.name == "last_updated":
             value = f"coalesce({value}, {quoted(name, 'created_at')})"
-        return f"to_char({value}, '{'YYYY-MM-DD' if column.type is DATE else 'HH24:MI:SS.US'}')"
+        return _sql_moment(value, column)
     if origin.type is DATE_TEXT:
         return value
     text = _sql_number(value, column) if column.type.precision else f"{value}::text"
@@ -172,8 +172,12 @@ def warehouse_rows(table: StarTable) -> str:
 def _warehouse_text(column: Column) -> str:
     value = quoted(column.name)
     if column.type in (DATE, TIME):
-        return f"to_char({value}, '{'YYYY-MM-DD' if column.type is DATE else 'HH24:MI:SS.US'}')"
+        return _sql_moment(value, column)
     return _sql_number(value, column) if column.type.precision else f"{value}::text"
+
+
+def _sql_moment(value: str, column: Column) -> str:
+    return f"to_char({value}, '{'YYYY-MM-DD' if column.type is DATE else 'HH24:MI:SS.US'}')"
 
 
 def _sql_number(value: str, column: Column) -> str:

@@ -274,18 +274,14 @@ class Snapshot:
         inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in pairwise(cuts)]
         return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
 
-    def query(self, sql: str, **values: Any) -> Any:
-        """The rows of a query on this snapshot, over a connection of its own: threads may call it side by side."""
-        connection = self.database.connect()
-        try:
-            connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            connection.run(f"SET TRANSACTION SNAPSHOT '{self.id}'")
-            connection.run("SET LOCAL statement_timeout = 0")
-            return connection.run(sql, **values)
-        except FAILURES as error:
-            raise self.database.explain(error) from error
-        finally:
-            close(connection)
+    def query(self, sql: str) -> Any:
+        """The rows of a query on this snapshot; threads may call it side by side."""
+        adopt = (
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            f"SET TRANSACTION SNAPSHOT '{self.id}'",
+            "SET LOCAL statement_timeout = 0",
+        )
+        return self.database.query(sql, first=adopt)
 
     # ------------------------------------------------------------------ plumbing
 

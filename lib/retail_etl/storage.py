@@ -134,11 +134,8 @@ class Bucket:
 
     def read(self, name: str) -> bytes | None:
         """See `Storage`."""
-        try:
-            body: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
-        except self._s3.exceptions.NoSuchKey:
-            return None
-        return body
+        found = self.read_version(name)
+        return None if found is None else found[0]
 
     def read_version(self, name: str) -> tuple[bytes, str] | None:
         """See `Storage`."""

@@ -104,32 +104,25 @@ class Warehouse:
             self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
         return written
 
-    def repair(self, table: StarTable, ranges: Sequence[KeyRange], lake: Mapping[str, DataFrame]) -> None:
-        """Make the table's key ranges what the lake says, in one transaction. `lake`: all rows of the table and of
-        `deleted_record`, by name. Facts get new serials there, in the order of their batches.
+    def repair(self, table: StarTable, ranges: Sequence[KeyRange], rows: DataFrame, records: DataFrame) -> None:
+        """Make the table's key ranges what the lake says, in one transaction. `rows` and `records`: what the lake holds
+        there of the table and of `deleted_record`. Facts get new serials, in the order of their batches.
         """
-        records, source = model.DELETED_RECORD, table.sources[0].replace("'", "''")
-        of_table = f"table_name = '{source}' AND ({_between(records.key, ranges)})"
-        self.stage(table, lake[table.name].where(_between(table.key, ranges, quote="`")))
-        self.stage(records, lake[records.name].where(of_table.replace('"', "`")))
+        self.stage(table, rows)
+        self.stage(model.DELETED_RECORD, records)
+        staging = quoted(CONTROL, f"staging_{table.name}")
+        key, source = quoted(table.key), table.sources[0].replace("'", "''")
+        # Facts refer to dimension rows, so those that stay are updated in place.
+        gone = "" if table.is_fact else f" AND {key} NOT IN (SELECT {key} FROM {staging})"
         with self._transaction():
-            extra = "" if table.is_fact else f" AND {quoted(table.key)} NOT IN (SELECT {quoted(table.key)} FROM {{}})"
-            extra = extra.format(quoted(CONTROL, f"staging_{table.name}"))
-            self._run(f"DELETE FROM {qualified(table)} WHERE ({_between(table.key, ranges)}){extra}")
+            self._run(f"DELETE FROM {qualified(table)} WHERE ({_between(table.key, ranges)}){gone}")
             self._take_over(table)
-            self._run(f"DELETE FROM {qualified(records)} WHERE {of_table}")
-            self._take_over(records)
-            self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{table.name}')}")
-
-    def query(self, sql: str) -> Any:
-        """The rows of a query, over a connection of its own: threads may call it side by side."""
-        connection = self._database.connect()
-        try:
-            return connection.run(sql)
-        except FAILURES as error:
-            raise self._database.explain(error) from error
-        finally:
-            close(connection)
+            self._run(
+                f"DELETE FROM {qualified(model.DELETED_RECORD)} "
+                f"WHERE table_name = '{source}' AND ({_between(model.DELETED_RECORD.key, ranges)})"
+            )
+            self._take_over(model.DELETED_RECORD)
+            self._run(f"DROP TABLE {staging}")
 
     def _take_over(self, table: StarTable) -> int:
         columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
@@ -191,8 +184,8 @@ def open_warehouse(database: Database, lake_id: str) -> Iterator[Warehouse]:
         close(connection)
 
 
-def _between(key: str, ranges: Sequence[KeyRange], quote: str = '"') -> str:
-    return " OR ".join(f"{quote}{key}{quote} BETWEEN {low:d} AND {high:d}" for low, high in ranges)
+def _between(key: str, ranges: Sequence[KeyRange]) -> str:
+    return " OR ".join(f"{quoted(key)} BETWEEN {low:d} AND {high:d}" for low, high in ranges)
 
 
 # ---------------------------------------------------------------------------- COPY from Spark's partitions
