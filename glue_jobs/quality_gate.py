@@ -74,7 +74,7 @@ def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: Mapping[s
         raise
     failures = [failure for name in audits for failure in found[name][1]]
     if failures:
-        rejection = quality.report(batch_id, layer, failures)
+        rejection = quality.report(f"The {layer} gate rejected batch {batch_id}", failures)
         _reject(job, zone, batch_id, layer, rejection)
         raise rejection
     expectations = sum(evaluated for evaluated, _ in found.values())

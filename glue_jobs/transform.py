@@ -11,7 +11,7 @@ from retail_etl import deletions, model, runtime, star
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
-from retail_etl.schema import StarTable
+from retail_etl.schema import BATCH_ID, StarTable
 
 
 def run(job: Job) -> Result:
@@ -63,7 +63,12 @@ def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manif
 
 def _source(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
     table = model.SOURCE[name]
-    return (zone.full_copy if table.extract == "snapshot" else zone.read)(job.spark, table, extract)
+    rows = (zone.full_copy if table.extract == "snapshot" else zone.read)(job.spark, table, extract)
+    return _of_batch(rows, extract["batch_id"])
+
+
+def _of_batch(rows: DataFrame, batch_id: int) -> DataFrame:
+    return rows.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
 
 
 def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame:
@@ -75,7 +80,7 @@ def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame
 
 def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | None:
     facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
-    days = star.dim_date(lake.date_span(facts))
+    days = star.dim_date(_of_batch(lake.date_span(facts), batch_id))
     return lake.merge_dimension(model.DIM_DATE, days, batch_id, lake.latest(model.DIM_DATE, before))
 
 
@@ -106,8 +111,8 @@ def _write_deletions(
         found.append(events)
     if not found:
         return None, withheld
-    moment = F.lit(extract["started_at"][:23].replace("T", " ")).cast("timestamp_ntz")
-    frame = reduce(DataFrame.unionByName, found).withColumn("found_at", moment)
+    moment = F.lit(deletions.found_at(extract)).cast("timestamp_ntz")
+    frame = _of_batch(reduce(DataFrame.unionByName, found), extract["batch_id"]).withColumn("found_at", moment)
     written = lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent)
     for events in cached:
         events.unpersist()

@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
 from rich.table import Table  # noqa: E402
 
+from retail_etl import lease  # noqa: E402
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.postgres import Database  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
@@ -22,7 +23,7 @@ from scripts import demo_data  # noqa: E402
 from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
-from scripts.workflow import RECONCILE, Pipeline, Run, only, read_pipeline, run_pipeline  # noqa: E402
+from scripts.workflow import REBUILD, RECONCILE, Pipeline, Run, only, read_pipeline, run_pipeline  # noqa: E402
 
 DIFFERS = 2
 NEEDS_ATTENTION = 3
@@ -53,19 +54,17 @@ def _variables(accept_deletions: list[str] | None, accept_source: bool) -> dict[
 
 
 def _run_workflow(
-    source: str,
-    warehouse: str,
     lake: str,
     variables: Mapping[str, str] = NO_VARIABLES,
     pipeline: Pipeline | None = None,
+    **urls: str,
 ) -> Run:
+    """Run a pipeline. `urls`: of the databases that it needs, by role; the embedded one where it is empty."""
     pair = LocalPair()
-    if not source or not warehouse:
+    if not all(urls.values()):
         pair.up(note=_note)
-    databases = {
-        "source": Database.from_url("source", source or pair.source_url),
-        "warehouse": Database.from_url("warehouse", warehouse or pair.warehouse_url),
-    }
+    embedded = {"source": pair.source_url, "warehouse": pair.warehouse_url}
+    databases = {role: Database.from_url(role, url or embedded[role]) for role, url in urls.items()}
     variables = {**variables, "lake": lake or str(pair.lake)}
     display = RunDisplay()
     try:
@@ -91,7 +90,8 @@ def run(
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
-    _end(_run_workflow(source, warehouse, lake, _variables(accept_deletions, accept_source)), as_json)
+    accepted = _variables(accept_deletions, accept_source)
+    _end(_run_workflow(lake, accepted, source=source, warehouse=warehouse), as_json)
 
 
 def _end(done: Run, as_json: bool) -> None:
@@ -123,25 +123,32 @@ def reconcile(
     wait for --accept-deletions.
     """
     accepted = _variables(accept_deletions, accept_source)
-    caught_up = _run_workflow(source, warehouse, lake, accepted)
+    caught_up = _run_workflow(lake, accepted, source=source, warehouse=warehouse)
     if caught_up.status == "failed":
         _end(caught_up, as_json)
-    comparing = read_pipeline(RECONCILE)
-    _end(_run_workflow(source, warehouse, lake, {**accepted, "heal": str(heal).lower()}, comparing), as_json)
+    variables = {**accepted, "heal": str(heal).lower()}
+    _end(_run_workflow(lake, variables, read_pipeline(RECONCILE), source=source, warehouse=warehouse), as_json)
 
 
 @app.command()
 def rebuild(
-    what: Annotated[Literal["warehouse"], typer.Argument(help="From the lake, audited, and then swapped in at once.")],
+    what: Annotated[Literal["lake", "warehouse"], typer.Argument(help="lake: from the raw zone. warehouse: from it.")],
     warehouse: Warehouse = "",
     lake: Lake = "",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the warehouse anew from the lake. Readers see the old state until the new one is whole and audited."""
+    """Make the lake anew from the raw zone, or the warehouse from the lake.
+
+    Readers see the old state until the new one is whole and audited; then it takes its place.
+    """
     if not force:
-        typer.confirm(f"Put what the lake holds in the place of all that the {what} holds?", abort=True, err=True)
-    _end(_run_workflow("", warehouse, lake, {"rebuild": "true"}, only(read_pipeline(), "load")), as_json)
+        typer.confirm(f"Put what is built anew in the place of all that the {what} holds?", abort=True, err=True)
+    if what == "lake":
+        done = _run_workflow(lake, pipeline=read_pipeline(REBUILD))
+    else:
+        done = _run_workflow(lake, {"rebuild": "true"}, only(read_pipeline(), "load"), warehouse=warehouse)
+    _end(done, as_json)
 
 
 @app.command()
@@ -151,13 +158,13 @@ def demo(scale: float = 1.0) -> None:
     console.rule("The source: embedded PostgreSQL")
     pair.up(scale, _note)
     console.rule("First run")
-    _checked(_run_workflow("", "", ""))
+    _checked(_run_workflow("", source="", warehouse=""))
     console.rule("The application works on: 200 changes")
     with pair.owner() as connection:
         changes = demo_data.simulate(connection, 200, deletes=False)
     _show_changes(changes)
     console.rule("Second run: only what changed")
-    _checked(_run_workflow("", "", ""))
+    _checked(_run_workflow("", source="", warehouse=""))
     console.rule("What arrived")
     _show_counts(pair)
     console.print('Look further: etl.py query "SELECT * FROM fact_sales_order_history WHERE version > 1 LIMIT 5"')
@@ -221,6 +228,9 @@ def reset(
     pair = LocalPair()
     if not force and pair.home.exists():
         typer.confirm(f"Delete {pair.home}, with source, warehouse and lake?", abort=True, err=True)
+    if pair.lake.exists():
+        with lease.hold(str(pair.lake), "etl.py reset"):  # not while somebody works on it
+            pass
     pair.reset()
 
 

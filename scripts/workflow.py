@@ -20,6 +20,7 @@ from retail_etl.runtime import Job, Progress, Result
 GLUE_JOBS = Path(__file__).resolve().parent.parent / "glue_jobs"
 PIPELINE = GLUE_JOBS / "pipeline.json"
 RECONCILE = GLUE_JOBS / "reconcile.json"
+REBUILD = GLUE_JOBS / "rebuild.json"
 _EXTRACTING = ("extract", "reconcile")
 
 

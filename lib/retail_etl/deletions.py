@@ -1,12 +1,15 @@
 """What became of source rows that a batch did not find, or found again; and when that is too much to believe."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.window import Window
 
 from retail_etl import model
+from retail_etl.schema import BATCH_ID
 
 MASS_SHARE = 0.1
 MASS_ROWS = 100
@@ -30,6 +33,35 @@ def events(
         missed.distinct().withColumn("is_deleted", F.lit(True)).unionByName(back.withColumn("is_deleted", F.lit(False)))
     )
     return both.select(F.lit(source).alias("table_name"), F.col("record_id").cast("int"), "is_deleted")
+
+
+def history(
+    spark: SparkSession, source: str, present: DataFrame, complete: Mapping[int, Sequence[CompleteRange]]
+) -> DataFrame:
+    """The same of all batches at once: the rows that `events` gave batch after batch, with `batch_id`.
+
+    `present` (`record_id`, `batch_id`): what each batch held. `complete`: the batches that held every row of the source
+    in key ranges, with those.
+    """
+    ranges = [(batch_id, low, high) for batch_id, whole in complete.items() for low, high in whole]
+    looked_for = spark.createDataFrame(ranges, f"{BATCH_ID} bigint, low bigint, high bigint")
+    known = present.groupBy("record_id").agg(F.min(BATCH_ID).alias("first_seen"))
+    expected = known.join(
+        F.broadcast(looked_for),
+        on=(F.col("first_seen") < F.col(BATCH_ID))
+        & F.col("record_id").between(F.coalesce("low", "record_id"), F.coalesce("high", "record_id")),
+        how="inner",
+    ).select("record_id", BATCH_ID)
+    missed = expected.distinct().join(present, ["record_id", BATCH_ID], "left_anti")
+    seen = missed.withColumn("is_deleted", F.lit(True)).unionByName(present.withColumn("is_deleted", F.lit(False)))
+    before = F.lag("is_deleted", 1, False).over(Window.partitionBy("record_id").orderBy(BATCH_ID))
+    changed = seen.withColumn("before", before).where(F.col("is_deleted") != F.col("before"))
+    return changed.select(F.lit(source).alias("table_name"), F.col("record_id").cast("int"), "is_deleted", BATCH_ID)
+
+
+def found_at(extract: Mapping[str, Any]) -> datetime:
+    """When the batch of this manifest was taken, in UTC: what its deletions are dated with."""
+    return datetime.fromisoformat(extract["started_at"]).replace(tzinfo=None)
 
 
 def within(key: str, ranges: Sequence[CompleteRange]) -> Column:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,6 +15,7 @@ from retail_etl.spark import CATALOG
 
 NAMESPACE = "star"
 MAIN = "main"
+REBUILD = "rebuild"
 
 _PROPERTIES = {
     "format-version": "2",
@@ -78,15 +80,15 @@ class Lake:
         `parent`: the reference that shows the rows as they were before this batch.
         """
         since = time.monotonic()
-        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
         if parent not in self.heads(table):
-            return self._append(table, rows, batch_id, parent, since)
-        changed = self._without_equals(table, rows, self._near(table, self.rows(table, parent), frame)).cache()
+            return self._append(table, frame, batch_id, parent, since)
+        changed = self._without_equals(table, frame, self._near(table, self.rows(table, parent), frame)).cache()
         try:
             count = changed.count()
             if count == 0:
                 return None
-            branch = self._open_branch(table, batch_id, parent)
+            branch = branch_of(batch_id)
+            self._open_branch(table, branch, parent)
             changed.createOrReplaceTempView(f"changed_{table.name}")
             self._spark.sql(
                 f"MERGE INTO {self._name(table, branch)} AS t USING changed_{table.name} AS s "
@@ -106,36 +108,36 @@ class Lake:
         All others need no look-up.
         """
         since = time.monotonic()
-        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
         if parent in self.heads(table):
             near = self._near(table, self.rows(table, parent), seen_before)
             if near is not None:
-                rows = self._without_equals(table, rows, _current(table, near))
-        return self._append(table, rows, batch_id, parent, since)
+                frame = self._without_equals(table, frame, _current(table, near))
+        return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
         """Append the rows as they are; None, and no branch, where there is none."""
-        rows = frame.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
-        return self._append(table, rows, batch_id, parent, time.monotonic())
+        return self._append(table, frame, batch_id, parent, time.monotonic())
 
     def _append(self, table: StarTable, rows: DataFrame, batch_id: int, parent: str, since: float) -> Written | None:
-        branch = self._open_branch(table, batch_id, parent)
-        rows.writeTo(self._name(table, branch)).append()
-        head = self.heads(table)[branch]
-        added = self._added_records(table, head)
-        if added == 0:
-            self.drop_branch(table, batch_id)
-            return None
-        return Written(added, head, _since(since))
-
-    def _open_branch(self, table: StarTable, batch_id: int, parent: str) -> str:
-        """A fresh branch for the batch from the head of `parent`; what an earlier try left on it is gone."""
         branch = branch_of(batch_id)
+        self._open_branch(table, branch, parent)
+        rows.writeTo(self._name(table, branch)).append()
+        written = self._written(table, branch, since)
+        if written.rows == 0:
+            self.drop_branch(table, branch)
+            return None
+        return written
+
+    def _written(self, table: StarTable, branch: str, since: float) -> Written:
+        head = self.heads(table)[branch]
+        return Written(self._added_records(table, head), head, _since(since))
+
+    def _open_branch(self, table: StarTable, branch: str, parent: str) -> None:
+        """A fresh branch from the head of `parent`; what an earlier try left on it is gone."""
         head = self.heads(table).get(parent)
         version = "" if head is None else f" AS OF VERSION {head}"
-        self.drop_branch(table, batch_id)
+        self.drop_branch(table, branch)
         self._spark.sql(f"ALTER TABLE {self._name(table)} CREATE BRANCH `{branch}`{version}")
-        return branch
 
     def _near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
         """The rows of `current` whose key lies in the range of the frame's keys, so that files outside of it are not
@@ -160,6 +162,36 @@ class Lake:
         ).first()
         return int(summary[0] or 0) if summary else 0
 
+    # ------------------------------------------------------------------ all of it anew
+
+    def replace(self, table: StarTable, frame: DataFrame) -> Written | None:
+        """Write the frame, on the branch `rebuild`, in the place of all that the table holds. Readers see none of it
+        before `publish_rebuilt`. None, and no branch, where there is no row and never was.
+        """
+        since = time.monotonic()
+        self._open_branch(table, REBUILD, MAIN)
+        frame.writeTo(self._name(table, REBUILD)).overwrite(F.lit(True))
+        written = self._written(table, REBUILD, since)
+        if written.rows == 0 and MAIN not in self.heads(table):
+            self.drop_branch(table, REBUILD)
+            return None
+        return written
+
+    def differences(self, table: StarTable, reference: str) -> tuple[int, int]:
+        """How many rows of the reference are not in `main`, and of `main` not in the reference."""
+        here = self.rows(table, reference).withColumn("more", F.lit(1))
+        there = self.rows(table).withColumn("more", F.lit(-1))
+        counted = here.unionByName(there).groupBy(*table.column_names, BATCH_ID).agg(F.sum("more").alias("more"))
+        sums = counted.agg(F.sum(F.greatest("more", F.lit(0))), F.sum(F.greatest(-F.col("more"), F.lit(0)))).first()
+        new, gone = sums or (0, 0)
+        return new or 0, gone or 0
+
+    def publish_rebuilt(self, snapshots: Mapping[str, int]) -> None:
+        """Move `main` of each table to its rebuilt state, dimensions first. `snapshots`: table name → snapshot id."""
+        for table in model.STAR.values():
+            if table.name in snapshots:
+                self._publish_table(table, REBUILD, snapshots[table.name])
+
     # ------------------------------------------------------------------ deletions
 
     def missing(self, source: str, reference: str) -> DataFrame:
@@ -177,19 +209,17 @@ class Lake:
 
     # ------------------------------------------------------------------ the calendar
 
-    def date_span(self, facts: Mapping[str, str]) -> DataFrame:
-        """`first_date` and `last_date`, a row for each fact table that has rows. `facts`: name → reference."""
+    def date_span(self, facts: Mapping[str, str], by: Sequence[str] = ()) -> DataFrame:
+        """`first_date` and `last_date`, a row for each fact table that has rows. `facts`: name → reference; `by`:
+        columns of which each value has a row of its own.
+        """
         spans = []
         for name, reference in facts.items():
             table = model.STAR[name]
-            rows = self.rows(table, reference)
-            first = F.least(*(F.min(column) for column in table.date_columns))
-            last = F.greatest(*(F.max(column) for column in table.date_columns))
-            spans.append(rows.agg(first.alias("first_date"), last.alias("last_date")))
-        span = spans[0]
-        for other in spans[1:]:
-            span = span.unionByName(other)
-        return span.where(F.col("first_date").isNotNull())
+            first = F.least(*(F.min(column) for column in table.date_columns)).alias("first_date")
+            last = F.greatest(*(F.max(column) for column in table.date_columns)).alias("last_date")
+            spans.append(self.rows(table, reference).groupBy(*by).agg(first, last))
+        return reduce(DataFrame.unionByName, spans).where(F.col("first_date").isNotNull())
 
     # ------------------------------------------------------------------ publishing
 
@@ -200,19 +230,19 @@ class Lake:
         """
         for table in model.STAR.values():
             if table.name in intent:
-                self._publish_table(table, batch_id, intent[table.name])
+                self._publish_table(table, branch_of(batch_id), intent[table.name])
 
-    def _publish_table(self, table: StarTable, batch_id: int, snapshot_id: int) -> None:
+    def _publish_table(self, table: StarTable, branch: str, snapshot_id: int) -> None:
         heads = self.heads(table)
         if heads.get(MAIN) != snapshot_id and snapshot_id not in self._published(table, heads):
-            if heads.get(branch_of(batch_id)) != snapshot_id:
+            if heads.get(branch) != snapshot_id:
                 raise StateError(
-                    f"The branch {branch_of(batch_id)} of {table.name} is not at snapshot {snapshot_id}, which was "
-                    "audited: somebody else wrote to it. Reject the batch, and its changes come again."
+                    f"The branch {branch} of {table.name} is not at snapshot {snapshot_id}, which was audited: "
+                    "somebody else wrote to it. Nothing more of it is published."
                 )
             name = f"{self._namespace}.{table.name}"
-            self._spark.sql(f"CALL {CATALOG}.system.fast_forward('{name}', '{MAIN}', '{branch_of(batch_id)}')")
-        self.drop_branch(table, batch_id)
+            self._spark.sql(f"CALL {CATALOG}.system.fast_forward('{name}', '{MAIN}', '{branch}')")
+        self.drop_branch(table, branch)
 
     def _published(self, table: StarTable, heads: Mapping[str, int]) -> set[int]:
         if MAIN not in heads:
@@ -220,15 +250,15 @@ class Lake:
         ancestors = self._spark.sql(f"CALL {CATALOG}.system.ancestors_of('{self._namespace}.{table.name}')").collect()
         return {row.snapshot_id for row in ancestors}
 
-    def drop_branch(self, table: StarTable, batch_id: int) -> None:
-        """Drop the batch's branch of the table where it has one."""
-        self._spark.sql(f"ALTER TABLE {self._name(table)} DROP BRANCH IF EXISTS `{branch_of(batch_id)}`")
+    def drop_branch(self, table: StarTable, branch: str) -> None:
+        """Drop the branch of the table where it has one of that name."""
+        self._spark.sql(f"ALTER TABLE {self._name(table)} DROP BRANCH IF EXISTS `{branch}`")
 
     def discard(self, batch_ids: Sequence[int]) -> None:
         """Drop all that these batches wrote and did not publish."""
         for table in model.STAR.values():
             for batch_id in batch_ids:
-                self.drop_branch(table, batch_id)
+                self.drop_branch(table, branch_of(batch_id))
 
     def _name(self, table: StarTable, reference: str = MAIN) -> str:
         name = f"{CATALOG}.`{self._namespace}`.`{table.name}`"

@@ -44,7 +44,8 @@ class Audit:
 
     `rows`: how many there must be. `unreadable`: the column that holds lines that could not be read, if there is one.
     `references`: `table.column` → a frame with that column, for every reference that is to be checked. `whole`: the
-    table with the rows that other batches wrote, where an expectation is about all of it.
+    table with the rows that other batches wrote, where an expectation is about all of it. `of_one_batch`: whether all
+    rows have the same `batch_id`.
     """
 
     table: SourceTable | StarTable
@@ -53,6 +54,7 @@ class Audit:
     unreadable: str | None = None
     references: Mapping[str, DataFrame] = field(default_factory=dict)
     whole: DataFrame | None = None
+    of_one_batch: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,10 @@ def requirement(expectation: Expectation) -> str:
     return texts[expectation.kind]()
 
 
-def report(batch_id: int, layer: str, failures: Sequence[Failure]) -> QualityError:
-    """What a gate says when it rejects a batch."""
+def report(rejection: str, failures: Sequence[Failure]) -> QualityError:
+    """What a gate says when it rejects something. `rejection`: what, as the beginning of the sentence."""
     shown = "; ".join(str(failure) for failure in failures)
-    return QualityError(
-        f"The {layer} gate rejected batch {batch_id}, and nothing of it is shown: {shown}. To go on, {_CHANGES}."
-    )
+    return QualityError(f"{rejection}, and nothing of it is shown: {shown}. To go on, {_CHANGES}.")
 
 
 # ---------------------------------------------------------------------------- evaluation
@@ -282,15 +282,15 @@ def _expect(name: str, **fixed: Callable[[Audit, Expectation], Any]) -> Callable
     return make
 
 
-def _within_batch(rule: Expectation) -> list[str]:
-    """The columns of a `unique` rule without batch_id, which is the same in all rows of an audit."""
-    return [column.name for column in rule.columns if column.name != BATCH_ID]
+def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:
+    """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
+    return [column.name for column in rule.columns if not (audit.of_one_batch and column.name == BATCH_ID)]
 
 
 def _expect_unique(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
     import great_expectations.expectations as gxe
 
-    columns, meta = _within_batch(rule), {"number": number}
+    columns, meta = _unique_columns(audit, rule), {"number": number}
     if len(columns) == 1:
         return gxe.ExpectColumnValuesToBeUnique(column=columns[0], meta=meta)
     return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, meta=meta)
@@ -326,7 +326,7 @@ _RULES: dict[Kind, _Rule] = {
     ),
     "unique": _Rule(
         expect=_expect_unique,
-        broken=lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_within_batch(rule))) > 1,
+        broken=lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1,
     ),
     "is_int": _Rule(
         expect=_expect(

@@ -11,15 +11,16 @@ All state is read from here. Nothing is ever rewritten, so whatever has no manif
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from retail_etl.errors import StateError
-from retail_etl.schema import SourceTable
+from retail_etl.schema import BATCH_ID, SourceTable
 from retail_etl.storage import Storage, open_storage
 
 STAGES = ("extract", "quality_raw", "transform", "publish", "load")
@@ -210,6 +211,30 @@ class RawZone:
         batch_id = extract["tables"][table.name]["full_copy_batch_id"]
         return self.read(spark, table, self.expect_manifest(batch_id, "extract"))
 
+    def history(self, spark: SparkSession, table: SourceTable, extracts: Sequence[Manifest]) -> DataFrame:
+        """The table's rows as each of these batches saw them, with `batch_id`: what it read, or, of a snapshot table,
+        the full copy that it went by. StateError where an object is gone or has another size.
+        """
+        entries = [(extract["batch_id"], extract["tables"][table.name]) for extract in extracts]
+        read = {batch_id: entry for batch_id, entry in entries if entry["rows"] is not None}
+        shown = [(entry.get("full_copy_batch_id", batch_id), batch_id) for batch_id, entry in entries]
+        objects: dict[str, int] = {}
+        for entry in read.values():
+            objects |= entry["objects"]
+        found = self._storage.sizes(f"raw/{table.name}/")
+        if damaged := [name for name, size in objects.items() if found.get(name) != size]:
+            raise StateError(
+                f"{len(damaged)} objects are not as they were written, among them {damaged[0]}: restore it."
+            )
+        schema = f"{table.spark_schema('raw')}, `{BATCH_ID}` bigint"
+        if not objects:
+            return spark.createDataFrame([], schema)
+        # What a gate has let through can be read: FAILFAST. The folders give the batch.
+        folders = spark.read.schema(schema).options(mode="FAILFAST", basePath=self._storage.uri(f"raw/{table.name}/"))
+        rows = folders.json([self._storage.uri(name) for name in objects]).withColumnRenamed(BATCH_ID, "read_in")
+        batches = spark.createDataFrame(shown, f"read_in bigint, {BATCH_ID} bigint")
+        return rows.join(F.broadcast(batches), on="read_in", how="inner").drop("read_in")
+
     # ------------------------------------------------------------------ plumbing
 
     def _claimed(self, batch_id: int) -> bool:
@@ -241,4 +266,4 @@ def now() -> str:
 
 
 def _folder(table: str, batch_id: int) -> str:
-    return f"raw/{table}/batch_id={batch_id}/"
+    return f"raw/{table}/{BATCH_ID}={batch_id}/"

@@ -2,6 +2,7 @@
 
 A function is named after its table and its parameters after the model's sources. Source frames have the raw zone's
 schema: numbers that could be rounded, dates and times are text, and the raw gate has seen that all of it parses.
+Beside it stands `batch_id`: the batch that showed the row so. A frame may hold one batch, or all that ever were.
 """
 
 from collections.abc import Callable
@@ -10,15 +11,16 @@ from itertools import chain
 import pycountry
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.window import Window
 
 from retail_etl import model
-from retail_etl.schema import StarTable
+from retail_etl.schema import BATCH_ID, StarTable
 
 
 def dim_staff(staff: DataFrame, department: DataFrame) -> DataFrame:
     """One row per member of staff, with the department as it is now."""
-    department = department.select("department_id", "department_name", "location")
-    joined = staff.join(department, on="department_id", how="inner")
+    department = department.select(BATCH_ID, "department_id", "department_name", "location")
+    joined = staff.join(department, on=[BATCH_ID, "department_id"], how="inner")
     return _select(
         model.DIM_STAFF,
         joined,
@@ -45,6 +47,7 @@ def dim_design(design: DataFrame) -> DataFrame:
 def dim_counterparty(counterparty: DataFrame, address: DataFrame) -> DataFrame:
     """One row per counterparty, with its legal address as it is now."""
     legal_address = address.select(
+        BATCH_ID,
         F.col("address_id").alias("legal_address_id"),
         F.col("address_line_1").alias("counterparty_legal_address_line_1"),
         F.col("address_line_2").alias("counterparty_legal_address_line_2"),
@@ -54,7 +57,8 @@ def dim_counterparty(counterparty: DataFrame, address: DataFrame) -> DataFrame:
         F.col("country").alias("counterparty_legal_country"),
         F.col("phone").alias("counterparty_legal_phone_number"),
     )
-    return _select(model.DIM_COUNTERPARTY, counterparty.join(legal_address, on="legal_address_id", how="inner"))
+    joined = counterparty.join(legal_address, on=[BATCH_ID, "legal_address_id"], how="inner")
+    return _select(model.DIM_COUNTERPARTY, joined)
 
 
 def dim_payment_type(payment_type: DataFrame) -> DataFrame:
@@ -88,11 +92,18 @@ def fact_payment(payment: DataFrame) -> DataFrame:
 
 
 def dim_date(span: DataFrame) -> DataFrame:
-    """One row per day. `span`: rows with the columns `first_date` and `last_date`; all days from the least first to
-    the greatest last one are there, none where there is no such row.
+    """One row per day, of the first batch that made the calendar long enough. `span`: rows (`batch_id`, `first_date`,
+    `last_date`); all days from the least first to the greatest last one are there, none where there is no such row.
     """
-    days = span.agg(F.min("first_date").alias("first"), F.max("last_date").alias("last")).select(
-        F.explode(F.sequence("first", "last")).alias("date_id")
+    so_far = Window.orderBy(BATCH_ID).rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    calendars = span.select(
+        BATCH_ID, F.min("first_date").over(so_far).alias("first"), F.max("last_date").over(so_far).alias("last")
+    )
+    grown = calendars.groupBy("first", "last").agg(F.min(BATCH_ID).alias(BATCH_ID))
+    days = (
+        grown.select(BATCH_ID, F.explode(F.sequence("first", "last")).alias("date_id"))
+        .groupBy("date_id")
+        .agg(F.min(BATCH_ID).alias(BATCH_ID))
     )
     day = F.col("date_id")
     return _select(
@@ -132,12 +143,15 @@ def last_updated() -> Column:
 
 
 def _select(table: StarTable, frame: DataFrame, **made: Column) -> DataFrame:
-    """The table's columns in the model's order and types: those that are `made`, the others as the frame has them."""
+    """The table's columns in the model's order and types, those that are `made` and the others as the frame has them;
+    then `batch_id`.
+    """
     return frame.select(
         *(
             made.get(column.name, F.col(column.name)).cast(column.type.lake).alias(column.name)
             for column in table.columns
-        )
+        ),
+        BATCH_ID,
     )
 
 

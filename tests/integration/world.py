@@ -5,7 +5,7 @@ from pathlib import Path
 from retail_etl.postgres import Database
 from retail_etl.runtime import Progress
 from scripts import lake_query
-from scripts.workflow import RECONCILE, Run, only, read_pipeline, run_pipeline
+from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline, run_pipeline
 
 NASTY = 'Zoë "O\'Neil"\n\t\\N, \\. 東京 🛍'
 
@@ -57,6 +57,10 @@ class World:
         """One run of the reconcile workflow."""
         variables |= {"lake": self.lake, "heal": str(heal).lower()}
         return run_pipeline(read_pipeline(RECONCILE), variables, self.databases, lambda _: Progress())
+
+    def rebuild_lake(self) -> Run:
+        """The lake anew, from the raw zone."""
+        return run_pipeline(read_pipeline(REBUILD), {"lake": self.lake}, {}, lambda _: Progress())
 
     def rebuild(self, *, anew: bool) -> Run:
         """The load alone; `anew`: of everything."""
