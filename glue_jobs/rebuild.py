@@ -113,7 +113,7 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
 
 def _differences(lake: Lake, written: Mapping[str, Written]) -> tuple[str, ...]:
     """A sentence for each table that is not what it was."""
-    compared = {name: lake.differences(model.STAR[name], REBUILD) for name in written}
+    compared = runtime.side_by_side({name: partial(lake.differences, model.STAR[name], REBUILD) for name in written})
     return tuple(
         f"{name} was not what the raw zone gives: {new:,} rows are new or different, {gone:,} are not there any more. "
         "Bring the warehouse along: etl.py rebuild warehouse."

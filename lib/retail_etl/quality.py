@@ -4,6 +4,7 @@ Great Expectations decides. Each rule has beside its expectation a predicate of 
 gives count and sample keys where the decision is no (Spark hands back no such rows), and which must agree with it.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,8 @@ def _context() -> "EphemeralDataContext":
 
     with _lock:
         if not _contexts:
+            # It would tell everybody where its temporary folder is.
+            logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
             context = gx.get_context(mode="ephemeral")
             context.variables.progress_bars = ProgressBarsConfig(globally=False)
             _contexts.append(context)
