@@ -143,10 +143,10 @@ def explained() -> Iterator[None]:
         kind, _, said = (cause := _root_cause(error)).partition(": ")
         if ours := _of_ours(kind):
             raise ours(said) from error
-        cure = "Mend that"
+        cure = "What it was at does not count: mend that"
         if kind.startswith(_FILE_ERRORS):
-            cure = "Check the free space of the disk and the rights on the lake"
-        raise SparkError(f"Spark failed ({cause}). What it was at does not count: {cure}, then run again.") from error
+            cure = "Check the disk's free space and the rights on the lake"
+        raise SparkError(f"Spark failed ({cause}). {cure}, then run again.") from error
 
 
 def said_by(kind: str, error: Exception) -> str | None:
@@ -162,7 +162,8 @@ def _root_cause(error: Exception) -> str:
         traceback = re.split(r"\n\s+at ", text.rpartition(_WORKER_ERROR)[2])[0]  # the JVM's own goes on below
         return traceback.strip().splitlines()[-1].strip()
     causes = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
-    return (causes or text.splitlines())[-1 if causes else 0].strip().rstrip(".")
+    said = causes[-1] if causes else text.strip().partition("\n")[0]
+    return said.strip().rstrip(".") or type(error).__name__
 
 
 def _whole_text(error: Exception) -> str:
