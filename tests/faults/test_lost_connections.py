@@ -83,8 +83,10 @@ def during(query: str) -> Moment:
 
         watching = Thread(target=watch)
         watching.start()
-        yield
-        watching.join()
+        try:
+            yield
+        finally:
+            watching.join()
 
     return moment
 
