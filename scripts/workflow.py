@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
-
-from retail_etl import lease
+from retail_etl import lease, spark
 from retail_etl.errors import RetailEtlError
 from retail_etl.postgres import Database
 from retail_etl.runtime import Job, Progress, Result
@@ -188,15 +185,11 @@ def _run_job(
     }
     since = time.monotonic()
     try:
-        result = _entry_point(definition.script)(Job(definition.name, options, databases, progress))
+        with spark.explained():
+            result = _entry_point(definition.script)(Job(definition.name, options, databases, progress))
         held.check()
     except RetailEtlError as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
-    except OSError as error:
-        cure = "Check the disk's free space and the rights on the lake, then run again."
-        return Stage(definition.name, "failed", time.monotonic() - since, error=f"The machine refused: {error}. {cure}")
-    except (Py4JError, PySparkException) as error:
-        return Stage(definition.name, "failed", time.monotonic() - since, error=f"Spark failed: {_root_cause(error)}")
     run.warnings += [warning for warning in result.warnings if warning not in run.warnings]
     run.needs_attention = run.needs_attention or result.needs_attention
     run.differs = run.differs or result.differs
@@ -214,10 +207,3 @@ def _entry_point(script: str) -> Callable[[Job], Result]:
     spec.loader.exec_module(module)
     entry: Callable[[Job], Result] = module.run
     return entry
-
-
-def _root_cause(error: Exception) -> str:
-    """The last cause that the JVM names, in its own words, else the error's first line."""
-    lines = str(error).splitlines()
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return (causes[-1] if causes else lines[0] if lines else type(error).__name__).strip()

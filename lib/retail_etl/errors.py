@@ -13,6 +13,14 @@ class DatabaseError(RetailEtlError):
     """A database cannot be reached, or refuses what it was asked."""
 
 
+class StorageError(RetailEtlError):
+    """An object of the lake cannot be read or written."""
+
+
+class SparkError(RetailEtlError):
+    """Spark could not do its work, and it was neither of our own code's errors nor a database's."""
+
+
 class ContractError(RetailEtlError):
     """The source does not look as the model says."""
 

@@ -124,7 +124,8 @@ def _read(
     job.progress.start(name, reading.rows)
     objects = {}
     if reading.rows:
-        objects = zone.write(snapshot.read(job.spark, reading, planned.columns[name]), name, batch_id)
+        with snapshot.being_read():
+            objects = zone.write(snapshot.read(job.spark, reading, planned.columns[name]), name, batch_id)
     seconds = round(time.monotonic() - since, 3)
     job.progress.finish(name, reading.rows, seconds)
     entry = {**reading.state, "rows": reading.rows, "objects": objects, "seconds": seconds}

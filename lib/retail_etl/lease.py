@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from retail_etl.errors import ConfigurationError, RetailEtlError, StateError
+from retail_etl.errors import StateError
 from retail_etl.storage import Storage, open_storage
 
 log = logging.getLogger("retail_etl")
@@ -35,7 +35,7 @@ def hold(location: str, purpose: str) -> Iterator["Lease"]:
 
     StateError where somebody else holds it, and at the end of the block where it was lost meanwhile (the machine was
     suspended, or the storage could not be written for two minutes): what was done is then not to be trusted.
-    ConfigurationError where the location cannot be read and written.
+    StorageError where the location cannot be read and written.
     """
     lease = Lease(open_storage(location), location, purpose)
     lease.acquire()
@@ -87,27 +87,6 @@ class Lease:
 
     def acquire(self) -> None:
         """Take the lease where it is free; StateError, with who holds it, where it is not."""
-        try:
-            self._acquire()
-        except RetailEtlError:
-            raise
-        except Exception as error:  # whatever the storage's client raises
-            raise ConfigurationError(
-                f"The lease of {self._location} cannot be read and written ({error}). "
-                "Check that the lake's folder or bucket is there, and that you may write to it."
-            ) from error
-
-    def renew_until(self, stopped: threading.Event) -> None:
-        """Renew it again and again, until stopped or lost."""
-        while not (stopped.wait(RENEWED_EVERY_SECONDS) or self._lost):
-            self._try_to_write(DURATION)
-
-    def release(self) -> None:
-        """Mark it as free, so that the next one need not wait until it runs out."""
-        if not self._lost:
-            self._try_to_write(timedelta(0), released_at=_now().isoformat())
-
-    def _acquire(self) -> None:
         expires_at = _now() + DURATION
         found = self._found()
         if found is None:
@@ -120,6 +99,16 @@ class Lease:
         if not taken:
             self._expect_ours()
         self._expires_at = expires_at
+
+    def renew_until(self, stopped: threading.Event) -> None:
+        """Renew it again and again, until stopped or lost."""
+        while not (stopped.wait(RENEWED_EVERY_SECONDS) or self._lost):
+            self._try_to_write(DURATION)
+
+    def release(self) -> None:
+        """Mark it as free, so that the next one need not wait until it runs out."""
+        if not self._lost:
+            self._try_to_write(timedelta(0), released_at=_now().isoformat())
 
     def _expect_ours(self) -> None:
         """After a lost compare-and-swap: the winner is another run, or this one, where S3's client sent it twice."""

@@ -27,6 +27,8 @@ _CURES = {
     "28000": "Check that pg_hba.conf lets this user in.",
     "3D000": "Check the name of the database.",
     "57P01": "Somebody ended the connection. Nothing is half done: run again.",
+    "57P03": "It is starting or stopping: run again when it is up.",
+    "53100": "Its disk is full: make room, then run again.",
     "53300": "The server has no connection left: raise max_connections, or wait.",
 }
 
@@ -120,7 +122,7 @@ class Database:
         except (InterfaceError, OSError) as error:
             raise DatabaseError(
                 f"Cannot reach the {self}: {error}. Check host and port, that the server runs and lets this "
-                f"machine in, and sslmode (now '{self.ssl_mode}')."
+                f"machine in, and sslmode (now '{self.ssl_mode}'); then run again."
             ) from error
 
     def query(self, sql: str, *, first: Sequence[str] = ()) -> Any:

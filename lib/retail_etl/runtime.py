@@ -137,7 +137,7 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
 
 
 def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
-    with lease.hold(job.option("lake"), job.name):
+    with lease.hold(job.option("lake"), job.name), spark.explained():
         return run(job)
 
 

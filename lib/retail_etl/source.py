@@ -9,7 +9,8 @@ from typing import Any
 from pg8000.native import Connection
 from pyspark.sql import DataFrame, SparkSession
 
-from retail_etl.errors import ContractError
+from retail_etl import spark
+from retail_etl.errors import ContractError, DatabaseError
 from retail_etl.postgres import APPLICATION, FAILURES, Database, close, quoted
 from retail_etl.schema import KeyRange, SourceTable
 
@@ -17,6 +18,8 @@ SCHEMA = "public"
 OVERLAP = "15 minutes"
 ROWS_PER_PARTITION = 250_000
 FETCH_SIZE = 10_000
+
+_JDBC_ERROR = "org.postgresql.util.PSQLException"
 
 # A row's text must be the same for everybody who hashes it.
 _SESSION = "SET DateStyle TO ISO; SET IntervalStyle TO iso_8601; SET bytea_output TO hex; SET extra_float_digits TO 1"
@@ -229,7 +232,7 @@ class Snapshot:
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, spark: SparkSession, reading: Reading, columns: list[SourceColumn]) -> DataFrame:
+    def read(self, session: SparkSession, reading: Reading, columns: list[SourceColumn]) -> DataFrame:
         """The rows as one string column, each a JSON object that PostgreSQL itself makes.
 
         Numerics are text in it, so that no reader rounds them. Every partition adopts our snapshot.
@@ -241,7 +244,7 @@ class Snapshot:
             f"(SELECT r.{quoted(table.key)} AS partition_key, row_to_json(r)::text AS value"
             f" FROM (SELECT {selected} FROM {_from(table)} {window}) r) q"
         )
-        frame = spark.read.jdbc(
+        frame = session.read.jdbc(
             self.database.jdbc_url,
             query,
             predicates=self._partitions(reading, window),
@@ -259,6 +262,21 @@ class Snapshot:
             },
         )
         return frame.select("value")
+
+    @contextmanager
+    def being_read(self) -> Iterator[None]:
+        """Within the block, what the JDBC driver fails with in Spark is a DatabaseError that names the source.
+
+        Most often its connections were cut, or the one that holds the snapshot was, and nobody can adopt it any more.
+        """
+        try:
+            yield
+        except spark.FAILURES as error:
+            if said := spark.said_by(_JDBC_ERROR, error):
+                raise DatabaseError(
+                    f"Reading the {self.database} broke off ({said}). Nothing is half done: run again."
+                ) from error
+            raise
 
     def _partitions(self, reading: Reading, window: str) -> list[str]:
         """Predicates that cut the rows into ranges of the key, of about as many rows each."""

@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 from py4j.java_gateway import JavaClass
+from py4j.protocol import Py4JError
 from pyspark import SparkContext
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from retail_etl.errors import ConfigurationError
+from retail_etl import errors
+from retail_etl.errors import ConfigurationError, SparkError
 
 CATALOG = "lake"
 JAVA_MAJOR = "17"
@@ -24,7 +27,13 @@ PACKAGES = (
     "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1",
 )
 
+FAILURES = (Py4JError, PySparkException)
+"""What Spark's own calls raise."""
+
 _T = TypeVar("_T")
+
+_WORKER_ERROR = "Traceback (most recent call last):"
+_FILE_ERRORS = ("java.io.", "java.nio.file.", "org.apache.hadoop.fs.")
 
 _LOCAL = {
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
@@ -121,6 +130,52 @@ def _java_options() -> str:
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")
     return f"{options} -Djavax.net.ssl.trustStore={store}" if store.exists() else options
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Within the block, Spark's failures are one sentence: SparkError with what failed first. An error that our own
+    code raised in a Python worker is raised here as it was there.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        kind, _, said = (cause := _root_cause(error)).partition(": ")
+        if ours := _of_ours(kind):
+            raise ours(said) from error
+        cure = "What it was at does not count: mend that"
+        if kind.startswith(_FILE_ERRORS):
+            cure = "Check the disk's free space and the rights on the lake"
+        raise SparkError(f"Spark failed ({cause}). {cure}, then run again.") from error
+
+
+def said_by(kind: str, error: Exception) -> str | None:
+    """What a Java exception of that class says in the error's chain of causes; None where there is none in it."""
+    found = re.search(rf"\b{re.escape(kind)}: (.+)", _whole_text(error))
+    return found.group(1).strip().rstrip(".") if found else None
+
+
+def _root_cause(error: Exception) -> str:
+    """What the Python worker's traceback ends with, else the last cause that the JVM names, else the first line."""
+    text = _whole_text(error)
+    if _WORKER_ERROR in text:
+        traceback = re.split(r"\n\s+at ", text.rpartition(_WORKER_ERROR)[2])[0]  # the JVM's own goes on below
+        return traceback.strip().splitlines()[-1].strip()
+    causes = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
+    said = causes[-1] if causes else text.strip().partition("\n")[0]
+    return said.strip().rstrip(".") or type(error).__name__
+
+
+def _whole_text(error: Exception) -> str:
+    """With the causes, which PySpark keeps beside the text where it has an exception of its own for the first one."""
+    return f"{error}\n{getattr(error, '_stackTrace', None) or ''}"
+
+
+def _of_ours(kind: str) -> type[errors.RetailEtlError] | None:
+    """The class of our own errors that Python calls so."""
+    module, _, name = kind.rpartition(".")
+    found: type[errors.RetailEtlError] | None = getattr(errors, name, None) if module == errors.__name__ else None
+    return found
 
 
 def describe(text: str) -> None:

@@ -7,16 +7,21 @@ object is there whole, or not at all.
 import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
-from retail_etl.errors import ConfigurationError
+from retail_etl.errors import ConfigurationError, StorageError
 
 
 class Storage(Protocol):
-    """A place for objects. Names are relative, with `/` between their parts."""
+    """A place for objects. Names are relative, with `/` between their parts.
+
+    StorageError, with the object's name and what to do, where the place cannot be read or written.
+    """
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a new object; False, and nothing written, where one of that name exists."""
@@ -56,21 +61,23 @@ class Folder:
     def create(self, name: str, data: bytes) -> bool:
         """See `Storage`. A hard link to a finished temporary file is both atomic and exclusive."""
         target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            try:
-                os.link(file.name, target)
-            except FileExistsError:
-                return False
+        with self._explained("written", name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".tmp") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                try:
+                    os.link(file.name, target)
+                except FileExistsError:
+                    return False
         return True
 
     def read(self, name: str) -> bytes | None:
         """See `Storage`."""
         path = self._root / name
-        return path.read_bytes() if path.is_file() else None
+        with self._explained("read", name):
+            return path.read_bytes() if path.is_file() else None
 
     def read_version(self, name: str) -> tuple[bytes, str] | None:
         """See `Storage`."""
@@ -80,7 +87,7 @@ class Folder:
     def replace(self, name: str, data: bytes, version: str) -> bool:
         """See `Storage`. The lock is the operating system's: it goes with the process that holds it."""
         target = self._root / name
-        with (target.parent / f".{target.name}.lock").open("w") as lock:
+        with self._explained("written", name), (target.parent / f".{target.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             found = self.read_version(name)
             if found is None or found[1] != version:
@@ -95,17 +102,29 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """See `Storage`."""
-        return (self._root / name).is_file()
+        with self._explained("read", name):
+            return (self._root / name).is_file()
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Storage`. Hidden files (checksums, temporary ones) are no objects."""
-        files = (path for path in (self._root / prefix).rglob("*") if path.is_file() and path.name[0] not in "._")
-        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
+        with self._explained("read", prefix):
+            files = (path for path in (self._root / prefix).rglob("*") if path.is_file() and path.name[0] not in "._")
+            return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
 
     def uri(self, name: str) -> str:
         """See `Storage`."""
         # Not as_uri(): Hadoop takes a path as it is and would look for the escapes.
         return f"file://{self._root / name}"
+
+    @contextmanager
+    def _explained(self, done: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"{self._root / name} cannot be {done} ({error.strerror or error}). "
+                "Check the disk's free space and the rights on the lake's folder, then run again."
+            ) from error
 
 
 class Bucket:
@@ -113,8 +132,10 @@ class Bucket:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
 
         self._s3: Any = boto3.client("s3")
+        self._failures = (BotoCoreError, ClientError)
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
@@ -123,13 +144,14 @@ class Bucket:
         return self._put(name, data, IfNoneMatch="*")
 
     def _put(self, name: str, data: bytes, **condition: str) -> bool:
-        try:
-            self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
-        except self._s3.exceptions.ClientError as error:
-            # NoSuchKey: what was to be replaced is gone.
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
-                return False
-            raise
+        with self._explained("written", name):
+            try:
+                self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
+            except self._s3.exceptions.ClientError as error:
+                # NoSuchKey: what was to be replaced is gone.
+                if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
+                    return False
+                raise
         return True
 
     def read(self, name: str) -> bytes | None:
@@ -139,11 +161,12 @@ class Bucket:
 
     def read_version(self, name: str) -> tuple[bytes, str] | None:
         """See `Storage`."""
-        try:
-            found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except self._s3.exceptions.NoSuchKey:
-            return None
-        return found["Body"].read(), found["ETag"]
+        with self._explained("read", name):
+            try:
+                found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            except self._s3.exceptions.NoSuchKey:
+                return None
+            return found["Body"].read(), found["ETag"]
 
     def replace(self, name: str, data: bytes, version: str) -> bool:
         """See `Storage`. A conditional PUT (`If-Match`)."""
@@ -151,26 +174,38 @@ class Bucket:
 
     def exists(self, name: str) -> bool:
         """See `Storage`."""
-        try:
-            self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)
-        except self._s3.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
-                return False
-            raise
+        with self._explained("read", name):
+            try:
+                self._s3.head_object(Bucket=self._bucket, Key=self._prefix + name)
+            except self._s3.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                    return False
+                raise
         return True
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Storage`."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        return {
-            found["Key"].removeprefix(self._prefix): found["Size"]
-            for page in pages
-            for found in page.get("Contents", [])
-        }
+        with self._explained("read", prefix):
+            return {
+                found["Key"].removeprefix(self._prefix): found["Size"]
+                for page in pages
+                for found in page.get("Contents", [])
+            }
 
     def uri(self, name: str) -> str:
         """See `Storage`."""
         return f"s3://{self._bucket}/{self._prefix}{name}"
+
+    @contextmanager
+    def _explained(self, done: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            raise StorageError(
+                f"{self.uri(name)} cannot be {done} ({error}). "
+                "Check that the bucket is there and what the role may do in it, then run again."
+            ) from error
 
 
 def open_storage(location: str) -> Storage:

@@ -213,6 +213,8 @@ def copy(rows: DataFrame, database: Database, target: str) -> int:
             connection = database.connect()
             try:
                 connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))
+            except FAILURES as error:
+                raise database.explain(error) from error
             finally:
                 close(connection)
         yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))

@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pg8000.native import Connection
 
 from retail_etl.postgres import Database
-from retail_etl.warehouse import Warehouse
 from scripts import demo_data
 from scripts.embedded_postgres import EmbeddedPostgres
 from tests.integration.world import NASTY, SOURCE_ROWS, World
@@ -211,27 +209,4 @@ def test_two_lakes_do_not_mix_in_one_warehouse(world: World) -> None:
     failed = world.run()
     assert failed.stages[-1].status == "failed"
     assert "was loaded from another lake" in (failed.error or "")
-    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
-
-
-@pytest.mark.integration
-def test_a_connection_that_somebody_ends_is_one_sentence_and_the_next_run_repairs(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.source.run(SOURCE_ROWS)
-    work = Warehouse.commit
-
-    def cut_off(warehouse: Warehouse, *arguments: Any) -> Any:
-        ended = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> {}"
-        )
-        world.warehouse.run(ended.format("pg_backend_pid()"))
-        return work(warehouse, *arguments)
-
-    monkeypatch.setattr(Warehouse, "commit", cut_off)
-    failed = world.run()
-    assert failed.stages[-1].status == "failed"
-    assert "run again" in (failed.error or "")
-    monkeypatch.undo()
-    assert world.run().error is None
     assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]

@@ -16,7 +16,7 @@ import pytest
 from moto import mock_aws
 
 from retail_etl import lease, runtime
-from retail_etl.errors import ConfigurationError, StateError
+from retail_etl.errors import ConfigurationError, StateError, StorageError
 from retail_etl.runtime import NOTHING_TO_DO, Job, Progress, Result
 from retail_etl.storage import Folder, open_storage
 from scripts import workflow
@@ -327,9 +327,9 @@ def test_a_lake_that_cannot_be_reached_is_said_so(lake: str, monkeypatch: pytest
     def read_only(*_: object) -> bool:
         raise OSError("read-only file system")
 
-    monkeypatch.setattr(Folder, "create", read_only)
+    monkeypatch.setattr("os.link", read_only)
     place, reason = ("s3://nothing/here", "NoSuchBucket") if lake.startswith("s3:") else (lake, "read-only")
-    with pytest.raises(ConfigurationError, match=reason), lease.hold(place, "ours"):
+    with pytest.raises(StorageError, match=f"lease.json cannot be .*{reason}.* run again"), lease.hold(place, "ours"):
         pass
     refused = _run_workflow(place)
     assert refused.status == "failed"

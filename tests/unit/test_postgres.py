@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from pg8000.exceptions import DatabaseError as ServerError
+from pg8000.exceptions import InterfaceError
 
 from retail_etl.errors import ConfigurationError
 from retail_etl.postgres import Database, names, quoted
@@ -45,3 +49,18 @@ def test_a_secret_without_a_key_names_it() -> None:
 def test_names_are_quoted() -> None:
     assert quoted("public", 'a"b') == '"public"."a""b"'
     assert names(["a", "b"], "t.") == 't."a", t."b"'
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (InterfaceError("network error"), r"connection to the {} was lost \(network error\).* run again"),
+        (ServerError({"C": "57P01", "M": "terminating connection"}), "{} refused: terminating .* run again"),
+        (ServerError({"C": "57P03", "M": "starting up"}), "{} refused: starting up.* run again when it is up"),
+        (ServerError({"C": "53100", "M": "could not extend file"}), "{} refused: could not .* run again"),
+    ],
+)
+def test_an_error_that_passes_names_the_database_and_says_to_run_again(error: Exception, says: str) -> None:
+    database = Database.from_url("warehouse", "postgresql://me:x@127.0.0.1:5432/star")
+    name = "warehouse 'star' at 127.0.0.1:5432 as user 'me'"
+    assert re.search(says.format(name), str(database.explain(error)))

@@ -1,7 +1,12 @@
-import pytest
+import sys
+from pathlib import Path
 
+import pytest
+from pyspark.errors import PySparkException
+
+from retail_etl import runtime
 from retail_etl.errors import ConfigurationError
-from retail_etl.runtime import Job, parse_options, side_by_side
+from retail_etl.runtime import Job, Result, parse_options, side_by_side
 
 
 def test_options_are_read_as_glue_passes_them_and_optional_ones_have_a_default() -> None:
@@ -33,3 +38,19 @@ def test_the_first_failure_of_tasks_side_by_side_is_raised() -> None:
 
     with pytest.raises(ConfigurationError, match="broken"):
         side_by_side({"a": lambda: 1, "b": fail})
+
+
+def test_a_job_in_which_spark_fails_ends_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def job(_: Job) -> Result:
+        raise PySparkException(
+            message="An error occurred\nCaused by: java.io.IOException: No space left on device\n\tat x"
+        )
+
+    monkeypatch.setattr(sys, "argv", ["glue_jobs/transform.py", "--lake", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        runtime.main(job)
+    assert ended.value.code == 1
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told.startswith("SparkError: Spark failed (java.io.IOException: No space left on device). Check the disk")
