@@ -102,8 +102,8 @@ unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
 .PHONY: histories
-histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 SEED=7
-	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
+histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7
+	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
 crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at three of them)
