@@ -53,6 +53,10 @@ class World:
         """One run of the workflow."""
         return run_pipeline(read_pipeline(), {"lake": self.lake, **variables}, self.databases, lambda _: Progress())
 
+    def extract(self) -> Run:
+        """The extraction alone: its batch waits for the other stages."""
+        return run_pipeline(only(read_pipeline(), "extract"), {"lake": self.lake}, self.databases, lambda _: Progress())
+
     def reconcile(self, *, heal: bool, **variables: str) -> Run:
         """One run of the reconcile workflow."""
         variables |= {"lake": self.lake, "heal": str(heal).lower()}
