@@ -109,6 +109,10 @@ histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=1
 crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at three of them)
 	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
+.PHONY: consistency
+consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: three)
+	@RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
+
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others
 	@$(BIN)/pytest --ignore=tests/unit $(ARGS)
