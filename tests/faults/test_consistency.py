@@ -1,5 +1,5 @@
-"""Orders are committed together with their transactions and payments, hundreds a second, while runs go on: no run may
-show one without the others. More runs: `make consistency RUNS=20`.
+"""Orders are committed together with their transactions and payments, hundreds a second, while runs go on: no run
+may show one without the others. More runs: `make consistency RUNS=20`.
 """
 
 import os
@@ -94,6 +94,7 @@ def _write(connection: Connection, number: int, pause: str, stopped: threading.E
         time.sleep(0.003)  # leaves the runs a part of the machine
         connection.run("; ".join(["BEGIN", pause.join(statements).format(**values), ends]))
         committed += ends == "COMMIT"
+    connection.close()
     return committed
 
 
