@@ -102,12 +102,16 @@ unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
 .PHONY: histories
-histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 SEED=7
-	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
+histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7
+	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
 crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at three of them)
 	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
+
+.PHONY: consistency
+consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: three)
+	@RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
 
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others

@@ -136,6 +136,15 @@ class RawZone:
                 found.insert(0, batch_id)
         return found
 
+    def unpublished(self) -> list[int]:
+        """The extracted batches that readers of the lake do not see yet, in order."""
+        found: list[int] = []
+        for batch_id in self.standing():
+            if self._storage.exists(f"batches/{batch_id}/publish.json"):
+                break
+            found.insert(0, batch_id)
+        return found
+
     def published_after(self, batch_id: int) -> list[int]:
         """The published batches above the id, in order."""
         found: list[int] = []

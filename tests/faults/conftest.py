@@ -1,5 +1,14 @@
 """The fixtures of the integration tests, for tests that break things."""
 
+import pytest
+
 from tests.integration.conftest import connect, database, postgres, world
 
 __all__ = ["connect", "database", "postgres", "world"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests counted."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from retail_etl import source
 from retail_etl.lake import Lake
 from retail_etl.postgres import Database
 from retail_etl.raw import RawZone
@@ -67,6 +68,7 @@ POINTS: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     POINTS[sys.argv[1]]()
+    source.OVERLAP = os.environ["OVERLAP"]
     databases = {role: Database.from_url(role, os.environ[f"{role.upper()}_URL"]) for role in ("source", "warehouse")}
     run = run_pipeline(read_pipeline(), {"lake": os.environ["LAKE"]}, databases, lambda _: Progress())
     raise SystemExit(f"It was not killed: {run.as_json()}")

@@ -1,20 +1,15 @@
 """The process is killed at every boundary of a run, one after another, while the source goes on changing."""
 
 import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from retail_etl import model, spark
 from retail_etl.lake import MAIN, Lake
-from scripts.workflow import GLUE_JOBS
 from tests.faults.crash_run import POINTS
+from tests.faults.killed import killed_run
 from tests.integration.world import SOURCE_ROWS, World
 
-ROOT = GLUE_JOBS.parent
 UNSEEN = ("one table is in the raw zone", "all tables are in the raw zone")
 # Each kill costs a start of Python and of a JVM: `make crashes` does all of them.
 EVERYWHERE = os.environ.get("CRASH_POINTS") == "all"
@@ -33,19 +28,6 @@ INSERT INTO payment SELECT {round}, transaction_id, counterparty_id, payment_amo
 """
 
 
-def _killed_run(world: World, point: str) -> int:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join((str(ROOT / "lib"), str(ROOT))),
-        "SOURCE_URL": world.databases["source"].url,
-        "WAREHOUSE_URL": world.databases["warehouse"].url,
-        "LAKE": world.lake,
-    }
-    command = [sys.executable, str(Path(__file__).with_name("crash_run.py")), point]
-    # Its standard output would be kept open by a JVM that is still dying.
-    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return done.returncode
-
-
 @pytest.mark.integration
 @pytest.mark.slow
 def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(world: World) -> None:
@@ -55,7 +37,7 @@ def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(world: World) 
     for number, point in enumerate(points, start=1):
         for statement in CHANGE.format(round=number).split(";")[:3]:
             world.source.run(statement)
-        assert _killed_run(world, point) == -signal.SIGKILL, point
+        killed_run(world, point)
     repaired = world.run()
     assert repaired.error is None
 

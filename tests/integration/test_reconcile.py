@@ -62,6 +62,24 @@ def test_what_no_stamp_tells_of_is_found_and_healed_as_versions(world: World) ->
 
 
 @pytest.mark.integration
+def test_what_a_failed_run_left_waiting_is_compared_too(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
+    world.source.run(COPY.format(key=101, stamp="TIMESTAMP '2024-02-27 15:00'"))
+    edit = "UPDATE sales_order SET units_sold = {}, last_updated = '{}' WHERE sales_order_id = 100"
+    world.source.run(edit.format(8, "2024-02-27 16:00"))
+    assert world.extract().error is None  # and no further
+    world.source.run("DELETE FROM sales_order WHERE sales_order_id = 101")
+    world.source.run(edit.format(7, "2024-02-27 14:20:52.186"))  # as the lake has it, and behind the fence
+    assert world.reconcile(heal=True).error is None
+    assert all(_certified(world).values())
+    assert world.warehouse.run(CURRENT) == [[100, 7]]
+    assert world.in_lake(CURRENT) == [(100, 7)]
+    assert world.warehouse.run(VERSIONS.format("sales_record_id")) == [[100, 7], [100, 8], [100, 7], [101, 7]]
+    assert not world.reconcile(heal=False).differs
+
+
+@pytest.mark.integration
 def test_a_warehouse_that_somebody_changed_is_made_what_the_lake_is(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None

@@ -58,6 +58,10 @@ class World:
         """One run of the workflow."""
         return run_pipeline(read_pipeline(), {"lake": self.lake, **variables}, self.databases, lambda _: Progress())
 
+    def extract(self) -> Run:
+        """The extraction alone: its batch waits for the other stages."""
+        return self.run_job("extract")
+
     def reconcile(self, *, heal: bool, **variables: str) -> Run:
         """One run of the reconcile workflow."""
         variables |= {"lake": self.lake, "heal": str(heal).lower()}
