@@ -106,11 +106,11 @@ histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=1
 	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
-crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at three of them)
+crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at two of them)
 	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
 .PHONY: consistency
-consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: three)
+consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: one)
 	@RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
 
 .PHONY: integration-test

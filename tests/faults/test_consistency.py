@@ -15,7 +15,7 @@ from pg8000.native import Connection
 
 from tests.integration.world import SOURCE_ROWS, World
 
-RUNS = int(os.environ.get("RUNS", "3"))
+RUNS = int(os.environ.get("RUNS", "1"))
 
 NOW = "clock_timestamp() AT TIME ZONE 'UTC'"
 DESIGN = f"INSERT INTO design SELECT {{key}}, 'New', '/usr', 'n.json', {NOW}, {NOW}"
