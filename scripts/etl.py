@@ -63,8 +63,7 @@ def _run_workflow(
     pair = LocalPair()
     if not all(urls.values()):
         pair.up(note=_note)
-    embedded = {"source": pair.source_url, "warehouse": pair.warehouse_url}
-    databases = {role: Database.from_url(role, url or embedded[role]) for role, url in urls.items()}
+    databases = {role: Database.from_url(role, url or pair.url(role)) for role, url in urls.items()}
     variables = {**variables, "lake": lake or str(pair.lake)}
     display = RunDisplay()
     try:

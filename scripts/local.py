@@ -60,6 +60,10 @@ class LocalPair:
         """A connection to the source as its owner: what the application would have."""
         return Database.from_url("source", self._server.url(SOURCE)).connect()
 
+    def url(self, role: str) -> str:
+        """The `source` or the `warehouse`."""
+        return self.source_url if role == "source" else self.warehouse_url
+
     @property
     def source_url(self) -> str:
         """The source, as a role that owns nothing and may only read."""
