@@ -32,10 +32,10 @@ INSERT INTO design (design_id, design_name, file_location, file_name, created_at
   SELECT 1000 + n, 'Heavy', '/usr', repeat('x', 100000), '2024-01-01', '2024-01-01' FROM generate_series(1, 400) n
 """
 A_READ_OF_DESIGN = """
-SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'
+SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'
    AND query LIKE '%partition_key%"public"."design"%' AND query NOT LIKE '%1=0%'
 """
-A_COPY = "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 0"
+A_COPY = "SELECT pid FROM pg_stat_progress_copy WHERE tuples_processed > 0"
 CUT = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name AND pid <> pg_backend_pid()"
 
 ONE_SENTENCE = {
@@ -66,6 +66,15 @@ def cut(world: World, server: EmbeddedPostgres, role: str) -> None:
     """An administrator ends all connections to the database, and the server goes on."""
     world.source.run(CUT, name=world.databases[role].database)
     world.connect()
+
+
+def alone_cut(query: str) -> Way:
+    """An administrator ends the connections that the query finds, and no other: only Spark's worker knows."""
+
+    def way(world: World, server: EmbeddedPostgres, role: str) -> None:
+        world.source.run(f"SELECT pg_terminate_backend(pid, 5000) FROM ({query}) found")
+
+    return way
 
 
 # ---------------------------------------------------------------------------- and when
@@ -130,13 +139,13 @@ def after_the_first(owner: Any, name: str) -> Moment:
 
 SOURCE_LOSSES: list[tuple[Moment, Way, str]] = [
     (during(A_READ_OF_DESIGN), restarted, ""),
-    (during(A_READ_OF_DESIGN), cut, ""),
+    (during(A_READ_OF_DESIGN), alone_cut(A_READ_OF_DESIGN), "terminating connection"),
     (after_the_first(extraction, "_read"), restarted, "snapshot"),
     (after_the_first(extraction, "_read"), cut, "snapshot"),
 ]
 WAREHOUSE_LOSSES: list[tuple[Moment, Way]] = [
     (during_a_copy, restarted),
-    (during_a_copy, cut),
+    (during_a_copy, alone_cut(A_COPY)),
     (after_the_first(Warehouse, "stage"), restarted),
     (after_the_first(Warehouse, "_take_over"), restarted),
     (after_the_first(Warehouse, "_take_over"), cut),
