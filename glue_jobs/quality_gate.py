@@ -8,8 +8,8 @@ from functools import partial
 
 from retail_etl import model, quality, runtime
 from retail_etl.errors import ConfigurationError, RetailEtlError, StateError
-from retail_etl.lake import Lake
-from retail_etl.quality import Audit, Failure
+from retail_etl.lake import Lake, branch_of
+from retail_etl.quality import Audit
 from retail_etl.raw import UNREADABLE, Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import BATCH_ID
@@ -49,7 +49,7 @@ def _pass_star(job: Job, zone: RawZone, batch_id: int) -> int:
         passed = _audit(job, zone, batch_id, "star", audits)
         snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
         intent = zone.note(batch_id, "publish_intent", {"batch_id": batch_id, **passed, "snapshots": snapshots})
-    lake.publish(batch_id, intent["snapshots"])
+    lake.publish(branch_of(batch_id), intent["snapshots"])
     done = {name: intent[name] for name in ("seconds", "expectations")}
     zone.finish(batch_id, "publish", {**done, "tables": intent["snapshots"]})
     return sum(entry["rows"] for entry in written.values())
@@ -57,27 +57,16 @@ def _pass_star(job: Job, zone: RawZone, batch_id: int) -> int:
 
 def _audit(job: Job, zone: RawZone, batch_id: int, layer: str, audits: Mapping[str, Callable[[], Audit]]) -> Manifest:
     """Evaluate all tables side by side; reject the batch where one fails. Gives what its manifest says of quality."""
-
-    def evaluate(name: str) -> tuple[int, list[Failure]]:
-        since = time.monotonic()
-        audit = audits[name]()
-        job.progress.start(name, audit.rows)
-        failures = quality.evaluate(audit)
-        job.progress.finish(name, audit.rows, time.monotonic() - since)
-        return len(audit.table.expectations()), failures
-
     since = time.monotonic()
     try:
-        found = runtime.side_by_side({name: partial(evaluate, name) for name in audits})
+        expectations, failures = quality.evaluate_all(audits, job.progress)
     except StateError as error:  # an object of the batch is damaged: read it again
         _reject(job, zone, batch_id, layer, error)
         raise
-    failures = [failure for name in audits for failure in found[name][1]]
     if failures:
         rejection = quality.report(f"The {layer} gate rejected batch {batch_id}", failures)
         _reject(job, zone, batch_id, layer, rejection)
         raise rejection
-    expectations = sum(evaluated for evaluated, _ in found.values())
     return {"seconds": round(time.monotonic() - since, 3), "expectations": expectations}
 
 
@@ -101,12 +90,7 @@ def _raw_audit(job: Job, zone: RawZone, extract: Manifest, name: str) -> Audit:
 def _star_audit(lake: Lake, batch_id: int, name: str, written: Manifest) -> Audit:
     table = model.STAR[name]
     whole = lake.rows(table, lake.latest(table, [batch_id]))
-    references = {
-        column.references: lake.rows(target, lake.latest(target, [batch_id]))
-        for column in table.columns
-        if column.references
-        for target in (model.STAR[column.referenced_table],)
-    }
+    references = lake.references(table, lambda target: lake.latest(target, [batch_id]))
     rows = whole.where(whole[BATCH_ID] == batch_id)
     return Audit(table, rows, written[name]["rows"], references=references, whole=whole)
 

@@ -3,7 +3,6 @@
 Each table is written in one pass, on a branch. Until the last one has passed, readers see the old state.
 """
 
-import time
 from collections.abc import Mapping
 from functools import partial, reduce
 
@@ -32,7 +31,7 @@ def run(job: Job) -> Result:
     written = _write(job, zone, lake, extracts)
     _audit(job, lake, written)
     warnings = _differences(lake, written)
-    lake.publish_rebuilt({name: table.snapshot_id for name, table in written.items()})
+    lake.publish(REBUILD, {name: table.snapshot_id for name, table in written.items()})
     return Result("succeeded", sum(table.rows for table in written.values()), warnings=warnings)
 
 
@@ -84,6 +83,8 @@ def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:
             for extract in read
             if withheld[extract["batch_id"]].get(source.name, {}).get("batch_id") != extract["batch_id"]
         }
+        if not any(believed.values()):  # then nothing can have been missed, and most of the raw zone need not be read
+            continue
         present = zone.history(job.spark, source, read).select(F.col(source.key).alias("record_id"), BATCH_ID)
         events.append(deletions.history(job.spark, source.name, present, believed))
     return reduce(DataFrame.unionByName, events).join(F.broadcast(found_at), on=BATCH_ID, how="inner")
@@ -92,22 +93,14 @@ def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:
 def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
     """QualityError where the rebuilt tables break a rule: then nothing of them is shown."""
 
-    def audit(name: str) -> list[quality.Failure]:
-        table, since = model.STAR[name], time.monotonic()
-        references = {
-            column.references: lake.rows(target, REBUILD if target.name in written else MAIN)
-            for column in table.columns
-            if column.references
-            for target in (model.STAR[column.referenced_table],)
-        }
-        job.progress.start(name, written[name].rows)
+    def audit(name: str) -> Audit:
+        table = model.STAR[name]
+        references = lake.references(table, lambda target: REBUILD if target.name in written else MAIN)
         rows = lake.rows(table, REBUILD)
-        failures = quality.evaluate(Audit(table, rows, written[name].rows, references=references, of_one_batch=False))
-        job.progress.finish(name, written[name].rows, time.monotonic() - since)
-        return failures
+        return Audit(table, rows, written[name].rows, references=references, of_one_batch=False)
 
-    found = runtime.side_by_side({name: partial(audit, name) for name in written})
-    if failures := [failure for name in written for failure in found[name]]:
+    _, failures = quality.evaluate_all({name: partial(audit, name) for name in written}, job.progress)
+    if failures:
         raise quality.report("The rebuilt lake is rejected", failures)
 
 

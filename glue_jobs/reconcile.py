@@ -68,7 +68,7 @@ def _add_unpublished(job: Job, zone: RawZone, found: Mapping[str, Comparison]) -
     """What a failed run left waiting comes into the lake after the comparison, and may be older than the source is by
     now: its keys are read again, behind it. Snapshot tables need that not, for a batch holds all of their rows.
     """
-    for batch_id in zone.unpublished():
+    for batch_id in zone.unfinished("publish"):
         extract = zone.expect_manifest(batch_id, "extract")
         for name, comparison in found.items():
             table = model.SOURCE[model.STAR[name].sources[0]]

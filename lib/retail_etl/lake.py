@@ -1,7 +1,7 @@
 """The lake: Iceberg tables made from the model, written on a branch per batch, published by moving `main` to it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from retail_etl import model
 from retail_etl.errors import StateError
+from retail_etl.history import latest
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
 
@@ -72,6 +73,13 @@ class Lake:
         refs = self._spark.sql(f"SELECT name, snapshot_id FROM {self._name(table)}.refs").collect()
         return {row.name: row.snapshot_id for row in refs}
 
+    def references(self, table: StarTable, seen_in: Callable[[StarTable], str]) -> dict[str, DataFrame]:
+        """`table.column` → the rows of that table, for all that the table's columns refer to. `seen_in`: where."""
+        targets = {
+            column.references: model.STAR[column.referenced_table] for column in table.columns if column.references
+        }
+        return {name: self.rows(target, seen_in(target)) for name, target in targets.items()}
+
     # ------------------------------------------------------------------ writing on the branch of a batch
 
     def merge_dimension(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -111,7 +119,7 @@ class Lake:
         if parent in self.heads(table):
             near = self._near(table, self.rows(table, parent), seen_before)
             if near is not None:
-                frame = self._without_equals(table, frame, _current(table, near))
+                frame = self._without_equals(table, frame, latest(table, near))
         return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -166,7 +174,7 @@ class Lake:
 
     def replace(self, table: StarTable, frame: DataFrame) -> Written | None:
         """Write the frame, on the branch `rebuild`, in the place of all that the table holds. Readers see none of it
-        before `publish_rebuilt`. None, and no branch, where there is no row and never was.
+        before it is published. None, and no branch, where there is no row and never was.
         """
         since = time.monotonic()
         self._open_branch(table, REBUILD, MAIN)
@@ -186,12 +194,6 @@ class Lake:
         new, gone = sums or (0, 0)
         return new or 0, gone or 0
 
-    def publish_rebuilt(self, snapshots: Mapping[str, int]) -> None:
-        """Move `main` of each table to its rebuilt state, dimensions first. `snapshots`: table name → snapshot id."""
-        for table in model.STAR.values():
-            if table.name in snapshots:
-                self._publish_table(table, REBUILD, snapshots[table.name])
-
     # ------------------------------------------------------------------ deletions
 
     def missing(self, source: str, reference: str) -> DataFrame:
@@ -203,9 +205,9 @@ class Lake:
     def current(self, table: StarTable) -> DataFrame:
         """What readers take for the present: the latest version of every row that still exists in the source."""
         rows = self.rows(table)
-        latest = _current(table, rows) if table.is_fact else rows.select(*table.column_names)
+        present = (latest(table, rows) if table.is_fact else rows).select(*table.column_names)
         missing = self.missing(table.sources[0], MAIN).withColumnRenamed("record_id", table.key)
-        return latest.join(missing, table.key, "left_anti")
+        return present.join(missing, table.key, "left_anti")
 
     # ------------------------------------------------------------------ the calendar
 
@@ -223,14 +225,14 @@ class Lake:
 
     # ------------------------------------------------------------------ publishing
 
-    def publish(self, batch_id: int, intent: Mapping[str, int]) -> None:
-        """Move `main` of each table to what the batch wrote, dimensions first. `intent`: table name → snapshot id.
+    def publish(self, branch: str, snapshots: Mapping[str, int]) -> None:
+        """Move `main` of each table to what the branch holds, dimensions first. `snapshots`: table name → snapshot id.
 
         Doing it again, or going on after a crash, is safe: what `main` contains already counts as done.
         """
         for table in model.STAR.values():
-            if table.name in intent:
-                self._publish_table(table, branch_of(batch_id), intent[table.name])
+            if table.name in snapshots:
+                self._publish_table(table, branch, snapshots[table.name])
 
     def _publish_table(self, table: StarTable, branch: str, snapshot_id: int) -> None:
         heads = self.heads(table)
@@ -268,13 +270,6 @@ class Lake:
 def branch_of(batch_id: int) -> str:
     """The name of a batch's branch."""
     return f"batch_{batch_id}"
-
-
-def _current(table: StarTable, versions: DataFrame) -> DataFrame:
-    """The current version of each key: the one of the highest batch_id."""
-    version = F.struct(*(F.col(name) for name in table.column_names))
-    current = versions.groupBy(table.key).agg(F.max_by(version, BATCH_ID).alias("version"))
-    return current.select("version.*")
 
 
 def _since(started: float) -> float:

@@ -6,8 +6,10 @@ gives count and sample keys where the decision is no (Spark hands back no such r
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,6 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
 from retail_etl.errors import QualityError
+from retail_etl.runtime import Progress, side_by_side
 from retail_etl.schema import (
     BATCH_ID,
     FIRST_DATE,
@@ -117,6 +120,21 @@ def evaluate(audit: Audit) -> list[Failure]:
     frame = _with_flags(audit, expectations)
     verdicts = _verdicts(audit, expectations, frame)
     return [_failure(audit, expectation, frame) for expectation in expectations if not verdicts[expectation]]
+
+
+def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) -> tuple[int, list[Failure]]:
+    """The same for many tables side by side: how many expectations were looked at, and those that rows break."""
+
+    def run(name: str) -> tuple[int, list[Failure]]:
+        since = time.monotonic()
+        audit = audits[name]()
+        progress.start(name, audit.rows)
+        failures = evaluate(audit)
+        progress.finish(name, audit.rows, time.monotonic() - since)
+        return len(audit.table.expectations()), failures
+
+    found = side_by_side({name: partial(run, name) for name in audits}).values()
+    return sum(looked_at for looked_at, _ in found), [failure for _, failures in found for failure in failures]
 
 
 def _verdicts(audit: Audit, expectations: Sequence[Expectation], frame: DataFrame) -> dict[Expectation, bool]:

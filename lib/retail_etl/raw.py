@@ -123,24 +123,20 @@ class RawZone:
         return {}
 
     def waiting(self, stage: str) -> list[int]:
-        """The batches that the stage before has finished and this one has not, in order.
+        """The batches that the stage before has finished and this one has not, in order."""
+        before = STAGES[STAGES.index(stage) - 1]
+        return [
+            batch_id for batch_id in self.unfinished(stage) if self._storage.exists(f"batches/{batch_id}/{before}.json")
+        ]
+
+    def unfinished(self, stage: str) -> list[int]:
+        """The extracted batches that the stage is not done with, in order, whatever the stages before it did.
 
         Every stage takes batches in order, so the walk back ends at the first that this stage is done with.
         """
-        before = STAGES[STAGES.index(stage) - 1]
         found: list[int] = []
         for batch_id in self.standing():
             if self._storage.exists(f"batches/{batch_id}/{stage}.json"):
-                break
-            if self._storage.exists(f"batches/{batch_id}/{before}.json"):
-                found.insert(0, batch_id)
-        return found
-
-    def unpublished(self) -> list[int]:
-        """The extracted batches that readers of the lake do not see yet, in order."""
-        found: list[int] = []
-        for batch_id in self.standing():
-            if self._storage.exists(f"batches/{batch_id}/publish.json"):
                 break
             found.insert(0, batch_id)
         return found

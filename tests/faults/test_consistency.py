@@ -13,7 +13,7 @@ from itertools import count
 import pytest
 from pg8000.native import Connection
 
-from tests.integration.world import SOURCE_ROWS, World
+from tests.integration.world import World
 
 RUNS = int(os.environ.get("RUNS", "1"))
 
@@ -100,17 +100,14 @@ def _write(connection: Connection, number: int, pause: str, stopped: threading.E
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.usefixtures("fences_alone")
 def test_what_was_committed_together_arrives_together(
     world: World,
     database: str,
     connect: Callable[[str], Connection],
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    monkeypatch.setattr("retail_etl.source.OVERLAP", "0 seconds")  # no second reading may mend what the first one tore
-    world.source.run(SOURCE_ROWS)
     world.source.run("UPDATE payment SET payment_amount = 7")  # as many as the units of its order
-    world.source.run("GRANT pg_read_all_stats TO reader")
     whole = dict.fromkeys(TORN, 0)
     stopped = threading.Event()
     with ThreadPoolExecutor() as threads:

@@ -17,7 +17,7 @@ from pg8000.native import Connection
 from retail_etl.raw import RawZone
 from tests.faults.crash_run import POINTS
 from tests.faults.killed import killed_run
-from tests.integration.world import SOURCE_ROWS, World
+from tests.integration.world import World
 
 HISTORIES = int(os.environ.get("HISTORIES", "60"))
 ROUNDS = int(os.environ.get("ROUNDS", "4"))
@@ -191,17 +191,14 @@ class Histories:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.usefixtures("fences_alone")
 def test_whatever_writers_do_every_version_that_a_run_could_see_is_there_once(
     world: World,
     database: str,
     connect: Callable[[str], Connection],
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    monkeypatch.setattr("retail_etl.source.OVERLAP", "0 seconds")  # the fences alone must hold
-    world.source.run(SOURCE_ROWS)
     world.source.run("ALTER TABLE sales_order ALTER COLUMN last_updated DROP NOT NULL")
-    world.source.run("GRANT pg_read_all_stats TO reader")
     histories = Histories(world, [connect(database) for _ in range(4)])
     histories.run()
     *rounds, last = range(ROUNDS)

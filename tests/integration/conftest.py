@@ -12,7 +12,7 @@ from pg8000.native import Connection, identifier
 
 from scripts import demo_data
 from scripts.embedded_postgres import EmbeddedPostgres
-from tests.integration.world import World
+from tests.integration.world import SOURCE_ROWS, World
 
 Connect = Callable[[str], Connection]
 
@@ -60,6 +60,15 @@ def world(database: str, postgres: EmbeddedPostgres, connect: Connect, tmp_path:
     yield made
     made.source.close()
     made.warehouse.close()
+
+
+@pytest.fixture
+def fences_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world with `SOURCE_ROWS` that has no overlap: no second reading mends what the fences or the snapshot miss."""
+    monkeypatch.setattr("retail_etl.source.OVERLAP", "0 seconds")
+    world.source.run(SOURCE_ROWS)
+    world.source.run("GRANT pg_read_all_stats TO reader")
+    return world
 
 
 def _connect(url: str) -> Connection:

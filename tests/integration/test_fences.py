@@ -17,14 +17,12 @@ SEEN = "SELECT sales_order_id, count(*) FROM fact_sales_order GROUP BY 1 ORDER B
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("fences_alone")
 @pytest.mark.parametrize("offset", ["0 hours", "-9 hours", "9 hours"], ids=["same zone", "behind", "ahead"])
 def test_a_row_that_commits_after_the_run_arrives_whatever_zone_its_stamps_are_in(
-    world: World, database: str, connect: Connect, monkeypatch: pytest.MonkeyPatch, offset: str
+    world: World, database: str, connect: Connect, offset: str
 ) -> None:
-    monkeypatch.setattr("retail_etl.source.OVERLAP", "0 seconds")  # the fence alone must hold
     stamp = f"clock_timestamp() AT TIME ZONE 'UTC' + interval '{offset}'"
-    world.source.run(SOURCE_ROWS)
-    world.source.run("GRANT pg_read_all_stats TO reader")
     late = connect(database)
     late.run("BEGIN")
     late.run(ORDER.format(key=101, stamp=stamp))
