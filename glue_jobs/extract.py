@@ -1,6 +1,6 @@
 """Extract: what changed in the source since the last batch, as JSON in the raw zone. One batch, one snapshot."""
 
-from retail_etl import deletions, extraction, runtime
+from retail_etl import deletions, extraction, gates, runtime
 from retail_etl.raw import RawZone
 from retail_etl.runtime import Job, Result
 from retail_etl.source import open_snapshot
@@ -13,6 +13,10 @@ def run(job: Job) -> Result:
     with open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot:
         extraction.check_source(zone, snapshot, job)
         planned = extraction.plan(zone, snapshot, accepted)
+        redriven = extraction.redriven(job)
+        if (redriven or not planned.is_empty) and zone.held():
+            again = gates.keys_to_read(job, zone, redriven)
+            planned = extraction.plan(zone, snapshot, accepted, again) if again else planned
         if planned.is_empty:
             withheld = {name: found for name, found in zone.withheld_deletions().items() if name not in accepted}
             warnings = (*snapshot.warnings, *deletions.describe(withheld))
@@ -22,4 +26,6 @@ def run(job: Job) -> Result:
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake",), source_secret="", source_time_zone="", accept_deletions="", accept_source="")
+    runtime.main(
+        run, ("lake",), source_secret="", source_time_zone="", accept_deletions="", accept_source="", redrive=""
+    )

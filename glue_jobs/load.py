@@ -43,7 +43,7 @@ def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew:
         job.progress.finish(table.name, staged, time.monotonic() - since)
         return staged
 
-    facts_first = sorted(model.STAR.values(), key=lambda table: not (table.is_fact or table.large))
+    facts_first = sorted(model.WAREHOUSE.values(), key=lambda table: not (table.is_fact or table.large))
     staged = runtime.side_by_side({table.name: partial(stage, table) for table in facts_first})
     return warehouse.rebuild(batches, staged, partial(_audit, lake)) if anew else warehouse.commit(batches, staged)
 

@@ -9,13 +9,13 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, history, model, quality, runtime, star
+from retail_etl import deletions, history, model, quality, quarantine, runtime, star
+from retail_etl.audit import Audit
 from retail_etl.errors import StateError
 from retail_etl.lake import MAIN, REBUILD, Lake, Written
-from retail_etl.quality import Audit
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.schema import BATCH_ID, SourceTable, StarTable
 
 
 def run(job: Job) -> Result:
@@ -50,6 +50,8 @@ def _write(job: Job, zone: RawZone, lake: Lake, extracts: list[Manifest]) -> dic
         {name: partial(write, name, _rows(job, zone, table, extracts)) for name, table in tables.items()}
     )
     written["deleted_record"] = write("deleted_record", _deletions(job, zone, extracts))
+    batches = [extract["batch_id"] for extract in extracts]
+    written["quarantine"] = write("quarantine", zone.verdicts(job.spark, batches))
     if facts := {name: REBUILD for name, table in tables.items() if table.is_fact and written[name]}:
         written["dim_date"] = write("dim_date", star.dim_date(lake.date_span(facts, by=[BATCH_ID])))
     return {name: table for name, table in written.items() if table}
@@ -60,9 +62,24 @@ def _rows(job: Job, zone: RawZone, table: StarTable, extracts: list[Manifest]) -
     touching = [
         extract for extract in extracts if any(extract["tables"][name]["rows"] is not None for name in table.sources)
     ]
-    rows = star.BUILDERS[table.name](*(zone.history(job.spark, model.SOURCE[name], touching) for name in table.sources))
+    rows = star.BUILDERS[table.name](*(_accepted(job, zone, model.SOURCE[name], touching) for name in table.sources))
     versions = history.versions(table, rows)
     return versions if table.is_fact else history.latest(table, versions)
+
+
+def _accepted(job: Job, zone: RawZone, table: SourceTable, extracts: list[Manifest]) -> DataFrame:
+    """The rows of these batches that the raw gate let through."""
+    rows = zone.history(job.spark, table, extracts)
+    verdicts = zone.verdicts(job.spark, zone.published_after(0)) if _was_judged(zone, table) else None
+    return (
+        rows if verdicts is None else quarantine.without_spans(rows, quarantine.spans(verdicts, table.name), table.key)
+    )
+
+
+def _was_judged(zone: RawZone, table: SourceTable) -> bool:
+    """Whether rows of the table were ever set aside."""
+    passed = (zone.expect_manifest(batch_id, "quality_raw") for batch_id in zone.published_after(0))
+    return any(one.get("set_aside", {}).get(table.name) for one in passed)
 
 
 def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:
@@ -99,8 +116,8 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
         rows = lake.rows(table, REBUILD)
         return Audit(table, rows, written[name].rows, references=references, of_one_batch=False)
 
-    _, failures = quality.evaluate_all({name: partial(audit, name) for name in written}, job.progress)
-    if failures:
+    evaluations = quality.evaluate_all({name: partial(audit, name) for name in written}, job.progress)
+    if failures := [failure for evaluation in evaluations.values() for failure in evaluation.failures]:
         raise quality.report("The rebuilt lake is rejected", failures)
 
 

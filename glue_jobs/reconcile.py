@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, extraction, model, reconcile, runtime
+from retail_etl import deletions, extraction, gates, model, quarantine, reconcile, runtime
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.lake import Lake
-from retail_etl.raw import RawZone
+from retail_etl.raw import Manifest, RawZone
 from retail_etl.reconcile import Comparison, Sides
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
-from retail_etl.source import Snapshot, open_snapshot
+from retail_etl.schema import StarTable
+from retail_etl.source import Snapshot, SourceColumn, open_snapshot
 from retail_etl.warehouse import Warehouse, open_warehouse
 
 
@@ -39,18 +41,42 @@ def _compare(job: Job, zone: RawZone) -> Result:
         open_warehouse(database, zone.lake_id()),
     ):
         extraction.check_source(zone, snapshot, job)
-        snapshot.check_contract(model.SOURCE)
-        found = _compare_all(job, Sides(snapshot.query, database.query, lake.current))
+        columns = snapshot.check_contract(model.SOURCE)
+        held = gates.held(job, zone, zone.latest())
+        keys = {} if held is None else gates.keys_by_table(held)
+        left_out = reconcile.held_keys(snapshot.query, keys)
+        found = _compare_all(job, Sides(snapshot.query, database.query, lake.current, left_out))
+        if held is not None:
+            _compare_quarantine(snapshot, columns, held, found)
         differences = [comparison for comparison in found.values() if not comparison.agrees]
         rows = sum(comparison.rows for comparison in found.values())
         if job.options.get("heal") != "true":
-            zone.certify(_certificate(snapshot, found))
+            zone.certify(_certificate(snapshot, found, keys, left_out))
             return Result("succeeded", rows, warnings=tuple(map(str, differences)), differs=bool(differences))
         _add_unpublished(job, zone, found)
         planned = extraction.plan(zone, snapshot, accepted, reconcile.ranges_to_read(found))
         batches = () if planned.is_empty else (extraction.extract(job, zone, snapshot, planned),)
-        zone.expect_verification(_certificate(snapshot, found))
+        zone.expect_verification(_certificate(snapshot, found, keys, left_out))
         return Result("succeeded", rows, batches, tuple(snapshot.warnings))
+
+
+def _compare_quarantine(
+    snapshot: Snapshot,
+    columns: Mapping[str, list[SourceColumn]],
+    held: DataFrame,
+    found: Mapping[str, Comparison],
+) -> None:
+    """Rows in quarantine must be there as the source has them now; those that are not are to be read again."""
+    rows: dict[str, dict[int, str]] = {}
+    for name, key, row in held.select("table_name", "record_id", "row").collect():
+        rows.setdefault(name, {})[key] = row
+    for name, in_quarantine in rows.items():
+        in_source = snapshot.lines(model.SOURCE[name], columns[name], list(in_quarantine))
+        changed = [key for key, row in in_quarantine.items() if in_source.get(key) != row]
+        shown_by = model.SHOWN_BY.get(name) or model.DIM_STAFF  # who shows departments
+        comparison = found[shown_by.name]
+        comparison.quarantined += len(in_source)
+        comparison.stale[name] = quarantine.key_ranges(changed)
 
 
 def _compare_all(job: Job, sides: Sides) -> dict[str, Comparison]:
@@ -77,13 +103,21 @@ def _add_unpublished(job: Job, zone: RawZone, found: Mapping[str, Comparison]) -
                 comparison.lake_ranges += [(keys[0], keys[1])] if keys[0] is not None else []
 
 
-def _certificate(snapshot: Snapshot, found: Mapping[str, Comparison]) -> dict[str, Any]:
+def _certificate(
+    snapshot: Snapshot,
+    found: Mapping[str, Comparison],
+    quarantined: Mapping[str, list[int]],
+    left_out: Mapping[str, list[int]],
+) -> dict[str, Any]:
     return {
         "verified_through": snapshot.clock,
+        "quarantine": quarantined,
         "time_zone": snapshot.zone,
         "tables": {
             name: {
                 "rows": one.rows,
+                "quarantined": one.quarantined,
+                "left_out": left_out.get(name, []),
                 "checksum": str(one.checksum),
                 "agrees": one.agrees,
                 "lake_ranges": one.lake_ranges,
@@ -102,7 +136,8 @@ def _certify(job: Job, zone: RawZone) -> Result:
     lake = Lake(job.spark)
     database = job.database("warehouse")
     with open_warehouse(database, zone.lake_id()) as warehouse:
-        sides = Sides(database.query, database.query, lake.current)
+        left_out = {name: entry.get("left_out", []) for name, entry in expected["tables"].items()}
+        sides = Sides(database.query, database.query, lake.current, left_out)
         for name, entry in expected["tables"].items():
             if not entry["agrees"]:
                 _mend_warehouse(lake, warehouse, name, sides)
@@ -110,13 +145,27 @@ def _certify(job: Job, zone: RawZone) -> Result:
                 entry["agrees"] = (rows, str(checksum)) == (entry["rows"], entry["checksum"])
     zone.certify(expected)
     broken = [name for name, entry in expected["tables"].items() if not entry["agrees"]]
-    if unexplained := [name for name in broken if model.STAR[name].sources[0] not in withheld]:
+    set_aside = [name for name in broken if _went_to_quarantine(job, zone, model.STAR[name], expected)]
+    if unexplained := [
+        name for name in broken if name not in set_aside and model.STAR[name].sources[0] not in withheld
+    ]:
         raise StateError(
             f"{', '.join(unexplained)}: still not as the source was at {expected['verified_through']}, after healing. "
             "Run reconcile again; if it stays so, rebuild the lake."
         )
     rows = sum(entry["rows"] for entry in expected["tables"].values())
-    return Result("succeeded", rows, warnings=deletions.describe(withheld), needs_attention=bool(broken))
+    warnings = deletions.describe(withheld)
+    if set_aside:
+        warnings += (f"{', '.join(set_aside)}: what was read again went to quarantine (etl.py quarantine list).",)
+    return Result("succeeded", rows, warnings=warnings, needs_attention=len(broken) > len(set_aside))
+
+
+def _went_to_quarantine(job: Job, zone: RawZone, table: StarTable, expected: Manifest) -> bool:
+    """Whether rows that the table shows were set aside since the comparison, which counted them."""
+    held = gates.held(job, zone, zone.latest())
+    now = {} if held is None else gates.keys_by_table(held)
+    then = expected.get("quarantine", {})
+    return any(set(now.get(source, ())) - set(then.get(source, ())) for source in table.sources)
 
 
 def _mend_warehouse(lake: Lake, warehouse: Warehouse, name: str, sides: Sides) -> None:

@@ -7,7 +7,7 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, model, runtime, star
+from retail_etl import deletions, gates, model, runtime, star
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -44,6 +44,7 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
     written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first})
     if any(table.is_fact and written[table.name] for table in touched):
         written["dim_date"] = _write_calendar(lake, batch_id, before)
+    written["quarantine"] = _write_verdicts(job, zone, lake, batch_id, before)
     written["deleted_record"], withheld = _write_deletions(job, zone, lake, extract, before)
     tables = {name: asdict(result) for name, result in written.items() if result}
     seconds = round(time.monotonic() - since, 3)
@@ -53,7 +54,7 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
 
 def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manifest, parent: str) -> Written | None:
     batch_id = extract["batch_id"]
-    frames = [_source(job, zone, name, extract) for name in table.sources]
+    frames = [_accepted(job, zone, name, extract) for name in table.sources]
     frame = star.BUILDERS[table.name](*frames)
     if not table.is_fact:
         return lake.merge_dimension(table, frame, batch_id, parent)
@@ -61,9 +62,9 @@ def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manif
     return lake.append_versions(table, frame, batch_id, parent, _seen_before(frames[0], table.key, seen_until))
 
 
-def _source(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
+def _accepted(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
     table = model.SOURCE[name]
-    rows = (zone.full_copy if table.extract == "snapshot" else zone.read)(job.spark, table, extract)
+    rows = gates.accepted(job, zone, table, extract, whole=table.extract == "snapshot")
     return _of_batch(rows, extract["batch_id"])
 
 
@@ -84,6 +85,13 @@ def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | N
     return lake.merge_dimension(model.DIM_DATE, days, batch_id, lake.latest(model.DIM_DATE, before))
 
 
+def _write_verdicts(job: Job, zone: RawZone, lake: Lake, batch_id: int, before: list[int]) -> Written | None:
+    if not zone.expect_manifest(batch_id, "quality_raw").get("verdicts"):
+        return None
+    verdicts = zone.verdicts(job.spark, [batch_id])
+    return lake.append(model.QUARANTINE, verdicts, batch_id, lake.latest(model.QUARANTINE, before))
+
+
 def _write_deletions(
     job: Job, zone: RawZone, lake: Lake, extract: Manifest, before: list[int]
 ) -> tuple[Written | None, Manifest]:
@@ -99,7 +107,9 @@ def _write_deletions(
         if entry["rows"] is None or not (ranges or missing.head(1)):
             continue
         known = lake.rows(table, lake.latest(table, before)).select(F.col(table.key).alias("record_id"))
-        present = _source(job, zone, source, extract).select(F.col(model.SOURCE[source].key).alias("record_id"))
+        # A row in quarantine is there, though not shown.
+        rows = zone.read(job.spark, model.SOURCE[source], extract)
+        present = rows.select(F.col(model.SOURCE[source].key).alias("record_id"))
         events = deletions.events(source, known, missing, present, ranges).cache()
         cached.append(events)
         missed = events.where("is_deleted").count()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retail_etl import model
-from retail_etl.quality import requirement
+from retail_etl.expectations import declared, requirement
 from retail_etl.schema import Column, SourceTable, StarTable
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "data-dictionary.md"
@@ -43,7 +43,7 @@ def _table(table: SourceTable | StarTable, note: str) -> Iterator[str]:
         )
         yield f"| {' | '.join(cells)} |"
     yield ""
-    yield "Rules: " + "; ".join(f"{rule.subject} {requirement(rule)}" for rule in table.expectations()) + "."
+    yield "Rules: " + "; ".join(f"{rule.subject} {requirement(rule)}" for rule in declared(table)) + "."
     yield ""
 
 

@@ -28,7 +28,8 @@ def connect(lake: str) -> duckdb.DuckDBPyConnection:
         duckdb_extensions.import_extension(extension, con=connection)
         connection.load_extension(extension)
     connection.execute("SET TimeZone = 'UTC'")
-    for table in (model.DELETED_RECORD, *(table for table in model.STAR.values() if not table.is_control)):
+    control = (model.DELETED_RECORD, model.QUARANTINE, model.QUALITY_RESULT)
+    for table in (*control, *(table for table in model.STAR.values() if not table.is_control)):
         for statement in _views(table, folder):
             connection.execute(statement)
     return connection
@@ -51,7 +52,7 @@ def _views(table: StarTable, folder: Path) -> list[str]:
     source = f"iceberg_scan('{quoted}')" if _has_rows(metadata) else _empty(table)
     statements = [f"CREATE VIEW {table.name} AS SELECT * FROM {source}"]
     if table.is_control:
-        return [*statements, _MISSING]
+        return [*statements, *_CONTROL_VIEWS.get(table.name, ())]
     missing = f"SELECT record_id FROM missing WHERE table_name = '{table.sources[0]}'" if table.sources else ""
     there = f"{table.key} NOT IN ({missing})" if missing else "true"
     if not table.is_fact:
@@ -78,6 +79,15 @@ HAVING max_by(is_deleted, {BATCH_ID})
 """
 """The source rows that are deleted, as the last batch found them."""
 
+_HELD = f"""
+CREATE VIEW quarantine_current AS
+SELECT * FROM quarantine
+QUALIFY row_number() OVER (PARTITION BY table_name, record_id ORDER BY {BATCH_ID} DESC) = 1 AND is_held
+"""
+"""The source rows that are in quarantine, each in the state in which it was set aside last."""
+
+_CONTROL_VIEWS = {"deleted_record": [_MISSING], "quarantine": [_HELD]}
+
 
 def _has_rows(table: Path) -> bool:
     return any((table / "data").glob("**/*.parquet"))
@@ -89,4 +99,5 @@ def _empty(table: StarTable) -> str:
 
 
 def _duckdb_type(lake_type: str) -> str:
-    return {"string": "varchar", "timestamp_ntz": "timestamp"}.get(lake_type, lake_type)
+    names = {"string": "varchar", "timestamp_ntz": "timestamp", "array<string>": "varchar[]"}
+    return names.get(lake_type, lake_type)

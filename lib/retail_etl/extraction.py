@@ -43,6 +43,16 @@ def accepted_deletions(job: Job) -> frozenset[str]:
     return accepted
 
 
+def redriven(job: Job) -> frozenset[str]:
+    """The tables of the option `redrive`, `all` being all of them; ConfigurationError where there is no such table."""
+    named = frozenset(filter(None, job.options.get("redrive", "").split(",")))
+    if unknown := named - set(model.SOURCE) - {"all"}:
+        raise ConfigurationError(
+            f"--table {', '.join(unknown)}: no such source table. There are {', '.join(model.SOURCE)}."
+        )
+    return frozenset(model.SOURCE) if "all" in named else named
+
+
 def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
     """StateError where the lake was fed by another database so far, unless the option `accept_source` allows it."""
     now_fed_by = snapshot.identity

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -52,7 +53,7 @@ class Lake:
         self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self._namespace}`")
         there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self._namespace}`").collect()}
         properties = ", ".join(f"'{name}' = '{value}'" for name, value in _PROPERTIES.items())
-        for table in model.STAR.values():
+        for table in (*model.STAR.values(), model.QUALITY_RESULT):
             if table.name not in there:
                 self._spark.sql(
                     f"CREATE TABLE {self._name(table)} ({table.spark_schema('lake')}, {BATCH_ID} BIGINT) "
@@ -74,11 +75,13 @@ class Lake:
         return {row.name: row.snapshot_id for row in refs}
 
     def references(self, table: StarTable, seen_in: Callable[[StarTable], str]) -> dict[str, DataFrame]:
-        """`table.column` → the rows of that table, for all that the table's columns refer to. `seen_in`: where."""
-        targets = {
-            column.references: model.STAR[column.referenced_table] for column in table.columns if column.references
-        }
-        return {name: self.rows(target, seen_in(target)) for name, target in targets.items()}
+        """`table.column` → its values, each once, for all that the table's columns refer to. `seen_in`: where."""
+        found: dict[str, DataFrame] = {}
+        for column in (column for column in table.columns if column.references):
+            target = model.STAR[column.referenced_table]
+            keys = self.rows(target, seen_in(target)).select(column.referenced_column)
+            found[column.references or ""] = keys.distinct() if target.is_fact else keys
+        return found
 
     # ------------------------------------------------------------------ writing on the branch of a batch
 
@@ -208,6 +211,17 @@ class Lake:
         present = (latest(table, rows) if table.is_fact else rows).select(*table.column_names)
         missing = self.missing(table.sources[0], MAIN).withColumnRenamed("record_id", table.key)
         return present.join(missing, table.key, "left_anti")
+
+    # ------------------------------------------------------------------ what gates found
+
+    def record(self, results: Sequence[tuple[Any, ...]], layer: str, batch_id: int) -> None:
+        """Write what a gate found of a batch into `quality_result`, in the place of what an earlier try wrote. Readers
+        see it at once: a batch that is rejected is told of here.
+        """
+        table = model.QUALITY_RESULT
+        schema = f"{table.spark_schema('lake')}, {BATCH_ID} bigint"
+        rows = self._spark.createDataFrame([(*result, batch_id) for result in results], schema).coalesce(1)
+        rows.writeTo(self._name(table)).overwrite((F.col(BATCH_ID) == batch_id) & (F.col("layer") == layer))
 
     # ------------------------------------------------------------------ the calendar
 

@@ -7,14 +7,18 @@ Schemas, DDL, merge keys, quality gates and `docs/data-dictionary.md` follow fro
 from hashlib import sha256
 
 from retail_etl.schema import (
+    BIGINT,
     BOOLEAN,
     DATE,
     DATE_TEXT,
+    FLOAT,
     INT,
     TEXT,
+    TEXTS,
     TIME,
     TIMESTAMP,
     Column,
+    Relation,
     SourceTable,
     StarTable,
     decimal,
@@ -26,6 +30,11 @@ AMOUNT = decimal(18, 4)
 _AUDIT = (
     Column("created_at", TIMESTAMP, "When the application made the row, by its own clock."),
     Column("last_updated", TIMESTAMP, "When it changed the row last. NULL is read as created_at.", nullable=True),
+)
+
+_AGREED_DATES = (
+    Relation("not_before", ("agreed_delivery_date", "created_at")),
+    Relation("not_before", ("agreed_payment_date", "created_at")),
 )
 
 # ---------------------------------------- source: small tables, read whole
@@ -70,7 +79,7 @@ CURRENCY = SourceTable(
     extract="snapshot",
     columns=(
         Column("currency_id", INT),
-        Column("currency_code", TEXT, "ISO 4217.", pattern="^[A-Z]{3}$"),
+        Column("currency_code", TEXT, "ISO 4217.", pattern="^[A-Z]{3}$", standard="iso_4217"),
         *_AUDIT,
     ),
 )
@@ -137,6 +146,8 @@ SALES_ORDER = SourceTable(
     "One row per order that a counterparty placed.",
     key="sales_order_id",
     extract="incremental",
+    relations=_AGREED_DATES,
+    fresh_within_hours=24,
     columns=(
         Column("sales_order_id", INT),
         Column("design_id", INT, references="design.design_id"),
@@ -157,6 +168,8 @@ PURCHASE_ORDER = SourceTable(
     "One row per order that the company placed.",
     key="purchase_order_id",
     extract="incremental",
+    relations=_AGREED_DATES,
+    fresh_within_hours=24,
     columns=(
         Column("purchase_order_id", INT),
         Column("staff_id", INT, references="staff.staff_id"),
@@ -177,6 +190,12 @@ TRANSACTION = SourceTable(
     "One row per transaction, which belongs to one sales order or one purchase order.",
     key="transaction_id",
     extract="incremental",
+    relations=(
+        Relation(
+            "one_by_type", ("transaction_type", "sales_order_id", "purchase_order_id"), values=("SALE", "PURCHASE")
+        ),
+    ),
+    fresh_within_hours=24,
     columns=(
         Column("transaction_id", INT),
         Column("transaction_type", TEXT, one_of=("SALE", "PURCHASE")),
@@ -191,6 +210,7 @@ PAYMENT = SourceTable(
     "One row per payment of a transaction, due or paid.",
     key="payment_id",
     extract="incremental",
+    fresh_within_hours=24,
     columns=(
         Column("payment_id", INT),
         Column("transaction_id", INT, references="transaction.transaction_id"),
@@ -351,8 +371,8 @@ FACT_SALES_ORDER = StarTable(
         *_version_columns("last_updated_time"),
         Column("sales_staff_id", INT, references="dim_staff.staff_id", origin="staff_id"),
         Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
-        Column("units_sold", INT),
-        Column("unit_price", PRICE, "In the order's currency."),
+        Column("units_sold", INT, is_additive=True),
+        Column("unit_price", PRICE, "In the order's currency.", is_additive=True),
         Column("currency_id", INT, references="dim_currency.currency_id"),
         Column("design_id", INT, references="dim_design.design_id"),
         Column("agreed_payment_date", DATE, references="dim_date.date_id"),
@@ -373,8 +393,8 @@ FACT_PURCHASE_ORDER = StarTable(
         Column("staff_id", INT, references="dim_staff.staff_id"),
         Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
         Column("item_code", TEXT),
-        Column("item_quantity", INT),
-        Column("item_unit_price", AMOUNT, "In the order's currency."),
+        Column("item_quantity", INT, is_additive=True),
+        Column("item_unit_price", AMOUNT, "In the order's currency.", is_additive=True),
         Column("currency_id", INT, references="dim_currency.currency_id"),
         Column("agreed_delivery_date", DATE, references="dim_date.date_id"),
         Column("agreed_payment_date", DATE, references="dim_date.date_id"),
@@ -393,7 +413,7 @@ FACT_PAYMENT = StarTable(
         *_version_columns("last_updated"),
         Column("transaction_id", INT, references="dim_transaction.transaction_id"),
         Column("counterparty_id", INT, references="dim_counterparty.counterparty_id"),
-        Column("payment_amount", AMOUNT, "In the payment's currency."),
+        Column("payment_amount", AMOUNT, "In the payment's currency.", is_additive=True),
         Column("currency_id", INT, references="dim_currency.currency_id"),
         Column("payment_type_id", INT, references="dim_payment_type.payment_type_id"),
         Column("paid", BOOLEAN),
@@ -417,6 +437,46 @@ DELETED_RECORD = StarTable(
     ),
 )
 
+QUARANTINE = StarTable(
+    "quarantine",
+    "One row per time that a source row was set aside, for whatever reason and in whatever state, or came in.",
+    key="record_id",
+    sources=(),
+    is_control=True,
+    in_warehouse=False,
+    columns=(
+        Column("table_name", TEXT, "The source table."),
+        Column("record_id", BIGINT, "The row's key in it."),
+        Column("is_held", BOOLEAN, "Whether it was set aside; the last batch says what holds."),
+        Column("waits", BOOLEAN, "Whether it was set aside only because of another row: every run looks at it again."),
+        Column("reasons", TEXTS, "The rules that it broke; or how it left."),
+        Column("row", TEXT, "The whole row as JSON, as it was extracted; NULL where it left.", nullable=True),
+        Column("found_at", TIMESTAMP, "When the batch was taken, in UTC."),
+    ),
+)
+
+QUALITY_RESULT = StarTable(
+    "quality_result",
+    "One row per expectation that a gate evaluated on a table of a batch.",
+    key="expectation",
+    sources=(),
+    is_control=True,
+    in_warehouse=False,
+    columns=(
+        Column("layer", TEXT, "The gate: raw or star."),
+        Column("table_name", TEXT),
+        Column("expectation", TEXT, "The kind of rule."),
+        Column("subject", TEXT, "The columns that it is about."),
+        Column("severity", TEXT, "critical, warning or info."),
+        Column("success", BOOLEAN),
+        Column("evaluated", BIGINT, "How many rows were looked at."),
+        Column("unexpected", BIGINT, "How many of them broke it."),
+        Column("sample_keys", TEXTS, "Up to five keys of those."),
+        Column("seconds", FLOAT, "What all expectations of the table took together."),
+        Column("validated_at", TIMESTAMP, "In UTC."),
+    ),
+)
+
 SOURCE: dict[str, SourceTable] = {
     table.name: table
     for table in (
@@ -431,9 +491,22 @@ STAR: dict[str, StarTable] = {
     for table in (
         DIM_DATE, DIM_STAFF, DIM_LOCATION, DIM_CURRENCY, DIM_DESIGN, DIM_COUNTERPARTY, DIM_PAYMENT_TYPE,
         DIM_TRANSACTION, FACT_SALES_ORDER, FACT_PURCHASE_ORDER, FACT_PAYMENT, DELETED_RECORD,
+        QUARANTINE,
     )
 }  # fmt: skip
 """The star tables by name, in the order in which they are published: no fact is seen without its dimension."""
+
+WAREHOUSE: dict[str, StarTable] = {name: table for name, table in STAR.items() if table.in_warehouse}
+"""Those of them that are loaded."""
+
+SHOWN_BY: dict[str, StarTable] = {table.sources[0]: table for table in STAR.values() if table.sources}
+"""Source table → the star table with a row for each of its rows; `department` has none."""
+
+
+def additive(source: str) -> tuple[str, ...]:
+    """The columns of a source table whose sums must be the same in source, raw zone and star."""
+    star = SHOWN_BY.get(source)
+    return tuple(column.name for column in star.columns if column.is_additive) if star else ()
 
 
 def contract_version() -> str:

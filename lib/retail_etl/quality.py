@@ -1,108 +1,89 @@
-"""Quality gates: the model's expectations as Great Expectations suites on Spark, and what failed, by row.
+"""Quality gates: which rules of the model the rows of a batch break, how many rows, which of them, and why.
 
-Great Expectations decides. Each rule has beside its expectation a predicate of our own for rows that break it, which
-gives count and sample keys where the decision is no (Spark hands back no such rows), and which must agree with it.
+Great Expectations decides, in one pass that tells yes or no. Only what is broken is looked at again, row by row.
 """
 
-import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import Any
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.window import Window
 
+from retail_etl.audit import SMALL_BATCH, USUAL_TIMES, Audit, broken
 from retail_etl.errors import QualityError
+from retail_etl.expectations import Expectation, requirement
 from retail_etl.runtime import Progress, side_by_side
-from retail_etl.schema import (
-    BATCH_ID,
-    FIRST_DATE,
-    LARGEST_INT,
-    LAST_DATE,
-    SMALLEST_INT,
-    Expectation,
-    Kind,
-    SourceTable,
-    StarTable,
-)
-
-if TYPE_CHECKING:
-    from great_expectations.data_context import EphemeralDataContext
-    from great_expectations.expectations import Expectation as GreatExpectation
+from retail_etl.validation import Validation, validate
 
 SAMPLES = 5
-_WIDE = "decimal(38,18)"
 _CHANGES = "mend the rows in the source, and the next run reads them again; or change the rule in model.py"
+_RULES = "__rules"
 
 
 @dataclass(frozen=True)
-class Audit:
-    """Rows of one table that a gate looks at.
-
-    `rows`: how many there must be. `unreadable`: the column that holds lines that could not be read, if there is one.
-    `references`: `table.column` → a frame with that column, for every reference that is to be checked. `whole`: the
-    table with the rows that other batches wrote, where an expectation is about all of it. `of_one_batch`: whether all
-    rows have the same `batch_id`.
-    """
-
-    table: SourceTable | StarTable
-    frame: DataFrame
-    rows: int
-    unreadable: str | None = None
-    references: Mapping[str, DataFrame] = field(default_factory=dict)
-    whole: DataFrame | None = None
-    of_one_batch: bool = True
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An expectation that rows break: how many of how many, and the keys of some."""
+class Outcome:
+    """What became of one expectation: how many of how many rows break it, and the keys of some."""
 
     table: str
     expectation: Expectation
-    unexpected: int
+    success: bool
     evaluated: int
-    keys: tuple[Any, ...]
-    key: str
+    seconds: float
+    unexpected: int = 0
+    keys: tuple[Any, ...] = ()
+    key: str = ""
+    note: str = ""
+
+    @property
+    def rejects(self) -> bool:
+        """Whether the batch may not go on."""
+        return not self.success and self.expectation.severity == "critical"
 
     def __str__(self) -> str:
         where = f"{self.table}.{self.expectation.subject}" if self.expectation.columns else self.table
+        must = f"{where} {requirement(self.expectation)}"
+        if self.note:
+            return f"{must}: {self.note}"
         found = f"{self.unexpected:,} of {self.evaluated:,} rows"
-        if self.expectation.kind == "row_count":
-            return f"{where} {requirement(self.expectation)}: {self.evaluated:,} rows are there, {self.unexpected:+,}"
         sample = f", for example {self.key} {', '.join(map(str, self.keys))}" if self.keys else ""
-        return f"{where} {requirement(self.expectation)} ({self.expectation.kind}): {found} break it{sample}"
+        return f"{must} ({self.expectation.kind}): {found} break it{sample}"
 
 
-def requirement(expectation: Expectation) -> str:
-    """The rule as people say it: `must not be NULL`."""
-    column = expectation.columns[0] if expectation.columns else None
-    texts: dict[Kind, Callable[[], str]] = {
-        "row_count": lambda: "must have the rows that its manifest names",
-        "readable": lambda: "must be JSON objects of the model's schema",
-        "not_null": lambda: "must not be NULL",
-        "unique": lambda: "must be unique",
-        "is_int": lambda: "must fit into four bytes",
-        "fits_decimal": lambda: f"must fit into {column and column.type.name} without rounding",
-        "is_date": lambda: f"must be a date YYYY-MM-DD from {FIRST_DATE} to {LAST_DATE}",
-        "is_timestamp": lambda: f"must be a time from {FIRST_DATE} to {LAST_DATE}",
-        "minimum": lambda: f"must be {column and column.minimum} or more",
-        "pattern": lambda: f"must match {column and column.pattern}",
-        "one_of": lambda: f"must be one of {', '.join(column.one_of) if column else ''}",
-        "reference": lambda: f"must be in {column and column.references}",
-        "no_holes": lambda: "must have every day between its first and its last",
-    }
-    return texts[expectation.kind]()
+@dataclass
+class Evaluation:
+    """What a gate found of one table. `rows_at_fault`: those that break something, kept until `close`."""
+
+    audit: Audit
+    outcomes: list[Outcome]
+    document: dict[str, Any] = field(default_factory=dict)
+    rows_at_fault: DataFrame | None = None
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """The expectations that do not hold."""
+        return [outcome for outcome in self.outcomes if not outcome.success]
+
+    def set_aside(self) -> DataFrame | None:
+        """The rows that break a rule of severity `warning`: `record_id`, `rules` (of them, as numbers in
+        `audit.expectations()`), and the columns that refer to other tables. None where there is none.
+        """
+        numbers = [n for n, rule in enumerate(self.audit.expectations()) if rule.severity == "warning"]
+        if self.rows_at_fault is None or not any(one.expectation.severity == "warning" for one in self.failures):
+            return None
+        rules = F.array_intersect(_RULES, F.array(*(F.lit(number) for number in numbers)))
+        return self.rows_at_fault.withColumn("rules", rules).where(F.size("rules") > 0).drop(_RULES)
+
+    def close(self) -> None:
+        """Give the kept rows' memory back."""
+        if self.rows_at_fault is not None:
+            self.rows_at_fault.unpersist()
 
 
-def report(rejection: str, failures: Sequence[Failure]) -> QualityError:
+def report(rejection: str, failures: Sequence[Outcome]) -> QualityError:
     """What a gate says when it rejects something. `rejection`: what, as the beginning of the sentence."""
     shown = "; ".join(str(failure) for failure in failures)
     return QualityError(f"{rejection}, and nothing of it is shown: {shown}. To go on, {_CHANGES}.")
@@ -111,267 +92,133 @@ def report(rejection: str, failures: Sequence[Failure]) -> QualityError:
 # ---------------------------------------------------------------------------- evaluation
 
 
-def evaluate(audit: Audit) -> list[Failure]:
-    """The expectations of the table's model that the rows break.
+def evaluate(audit: Audit) -> Evaluation:
+    """Evaluate what the model expects of the table.
 
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
     """
-    expectations = audit.table.expectations()
-    frame = _with_flags(audit, expectations)
-    verdicts = _verdicts(audit, expectations, frame)
-    return [_failure(audit, expectation, frame) for expectation in expectations if not verdicts[expectation]]
+    since = time.monotonic()
+    rules = audit.expectations()
+    validation = validate(audit, rules)
+    failed = [rule for rule in rules if not validation.holds[rule]]
+    of_rows = [rule for rule in failed if rule.is_about_rows]
+    at_fault = _rows_at_fault(audit, of_rows).cache() if of_rows else None
+    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else audit.frame.count()
+    counts = _counts(at_fault) if at_fault is not None else {}
+    seconds = round(time.monotonic() - since, 3)
+    outcomes = []
+    for number, rule in enumerate(rules):
+        outcome = Outcome(audit.table.name, rule, validation.holds[rule], there, seconds, key=audit.key)
+        if rule in of_rows and at_fault is not None:
+            outcome = _with_details(outcome, number, counts.get(number, 0), at_fault)
+        elif rule in failed:
+            outcome = _of_table(outcome, audit)
+        outcomes.append(outcome)
+    return Evaluation(audit, outcomes, _enriched(validation, outcomes), at_fault)
 
 
-def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) -> tuple[int, list[Failure]]:
-    """The same for many tables side by side: how many expectations were looked at, and those that rows break."""
+def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) -> dict[str, Evaluation]:
+    """The same for many tables side by side."""
 
-    def run(name: str) -> tuple[int, list[Failure]]:
+    def run(name: str) -> Evaluation:
         since = time.monotonic()
         audit = audits[name]()
         progress.start(name, audit.rows)
-        failures = evaluate(audit)
+        evaluation = evaluate(audit)
         progress.finish(name, audit.rows, time.monotonic() - since)
-        return len(audit.table.expectations()), failures
+        return evaluation
 
-    found = side_by_side({name: partial(run, name) for name in audits}).values()
-    return sum(looked_at for looked_at, _ in found), [failure for _, failures in found for failure in failures]
-
-
-def _verdicts(audit: Audit, expectations: Sequence[Expectation], frame: DataFrame) -> dict[Expectation, bool]:
-    import great_expectations as gx
-
-    context = _context()
-    suite = gx.ExpectationSuite(
-        name=f"{audit.table.name}-{uuid4()}",
-        expectations=[_RULES[rule.kind].expect(audit, rule, number) for number, rule in enumerate(expectations)],
-    )
-    with _lock:
-        source = context.data_sources.add_or_update_spark(name=suite.name, persist=False)
-        definition = source.add_dataframe_asset(name=audit.table.name).add_batch_definition_whole_dataframe("rows")
-        batch = definition.get_batch(batch_parameters={"dataframe": frame})
-    result = batch.validate(suite, result_format="BOOLEAN_ONLY")
-    verdicts: dict[Expectation, bool] = {}
-    for outcome in result.results:
-        config = outcome.expectation_config
-        rule = expectations[((config and config.meta) or {})["number"]]
-        if raised := _exception(outcome.exception_info or {}):
-            raise QualityError(f"Great Expectations could not evaluate {audit.table.name}.{rule}: {raised}")
-        verdicts[rule] = bool(outcome.success)
-    missing = [str(rule) for rule in expectations if rule not in verdicts]
-    if missing:
-        raise QualityError(
-            f"Great Expectations evaluated {len(verdicts)} of the {len(expectations)} expectations of "
-            f"{audit.table.name}; left out: {', '.join(missing)}. A rule that was not looked at counts as broken."
-        )
-    return verdicts
+    return side_by_side({name: partial(run, name) for name in audits})
 
 
-def _exception(info: Mapping[str, Any]) -> str | None:
-    """What an evaluation raised. It is told flat, or below the id of the metric that failed."""
-    told = [info] if "raised_exception" in info else [one for one in info.values() if isinstance(one, Mapping)]
-    return next((str(one.get("exception_message")) for one in told if one.get("raised_exception")), None)
+def _rows_at_fault(audit: Audit, failed: Sequence[Expectation]) -> DataFrame:
+    rules = audit.expectations()
+    numbers = [F.when(broken(audit, rule), F.lit(rules.index(rule))) for rule in failed]
+    rows = audit.flagged().withColumn(_RULES, F.array_compact(F.array(*numbers))).where(F.size(_RULES) > 0)
+    return rows.select(F.col(audit.key).alias("record_id"), _RULES, *(column.name for column in audit.table.columns))
 
 
-_lock = Lock()
-_contexts: list["EphemeralDataContext"] = []
+def _counts(at_fault: DataFrame) -> dict[int, int]:
+    groups = at_fault.select(F.explode(_RULES).alias("rule")).groupBy("rule").count()
+    return dict(groups.collect())
 
 
-def _context() -> "EphemeralDataContext":
-    """The process's one context: it keeps nothing on disk and calls nobody."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    with _lock:
-        if not _contexts:
-            # It would tell everybody where its temporary folder is.
-            logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
-            context = gx.get_context(mode="ephemeral")
-            context.variables.progress_bars = ProgressBarsConfig(globally=False)
-            _contexts.append(context)
-    return _contexts[0]
-
-
-def _failure(audit: Audit, expectation: Expectation, frame: DataFrame) -> Failure:
-    evaluated = frame.count()
-    if expectation.kind == "row_count":
-        return Failure(audit.table.name, expectation, evaluated - audit.rows, evaluated, (), audit.table.key)
-    key = audit.table.key
-    broken = frame.withColumn("__broken", _RULES[expectation.kind].broken(audit, expectation)).where("__broken")
-    groups = broken.groupBy(key).count()
-    (total,) = groups.agg(F.sum("count")).collect()
-    count = total[0] or 0
+def _with_details(outcome: Outcome, number: int, count: int, at_fault: DataFrame) -> Outcome:
     if count == 0:
         raise QualityError(
-            f"Great Expectations says that {audit.table.name}.{expectation} is broken, and no row breaks it: "
-            "the rule and its predicate in quality.py differ."
+            f"Great Expectations says that {outcome.table}.{outcome.expectation} is broken, and no row breaks it: "
+            "the rule and its predicate in audit.py differ."
         )
-    keys = tuple(row[0] for row in groups.sort(key).head(SAMPLES))
-    return Failure(audit.table.name, expectation, count, evaluated, keys, audit.table.key)
+    keys = at_fault.where(F.array_contains(_RULES, number)).select("record_id").distinct().sort("record_id")
+    sample = tuple(row[0] for row in keys.head(SAMPLES))
+    return replace(outcome, unexpected=count, keys=sample)
 
 
-# ---------------------------------------------------------------------------- rules
+def _of_table(outcome: Outcome, audit: Audit) -> Outcome:
+    kind, there = outcome.expectation.kind, outcome.evaluated
+    if kind == "row_count":
+        return replace(outcome, unexpected=abs(there - audit.rows), note=f"{there:,} are there, {audit.rows:,} were")
+    if kind == "volume":
+        most = max(SMALL_BATCH, USUAL_TIMES * (audit.usual_rows or 0))
+        usual = f"{there:,} rows, and the last ones had {audit.usual_rows or 0:,} at most; more than {most:,} are not "
+        return replace(
+            outcome, unexpected=there, note=usual + f"believed (etl.py run --accept-volume {audit.table.name})"
+        )
+    if kind == "freshness":
+        return replace(outcome, note=f"its newest one is {audit.hours_old:,.1f} hours old")
+    let_through, here = audit.sums[outcome.expectation.column.name if outcome.expectation.columns else "rows"]
+    return replace(outcome, note=f"{let_through:,} let through, {here:,} here")
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A kind of expectation: what Great Expectations is asked, and which rows break it."""
-
-    expect: Callable[[Audit, Expectation, int], "GreatExpectation"]
-    broken: Callable[[Audit, Expectation], SparkColumn]
-
-
-def _flag(expectation: Expectation) -> str:
-    return f"__{expectation.kind}__{expectation.column.name}"
-
-
-def _with_flags(audit: Audit, expectations: Sequence[Expectation]) -> DataFrame:
-    """The frame with a column `true where broken` for each rule that Great Expectations has no words for."""
-    frame = audit.frame
-    for rule in expectations:
-        if rule.kind == "reference":
-            frame = _flag_reference(frame, rule, audit.references)
-        elif rule.kind in _FLAGGED:
-            value = F.col(rule.column.name)
-            broken = _FLAGGED[rule.kind](audit, rule)
-            frame = frame.withColumn(_flag(rule), value.isNotNull() & F.coalesce(broken, F.lit(True)))
-    return frame
+def _enriched(validation: Validation, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Great Expectations' document with our counts and keys where something does not hold."""
+    by_name = {str(outcome.expectation): outcome for outcome in outcomes if not outcome.success}
+    for entry in validation.document["results"]:
+        if outcome := by_name.get(entry["expectation_config"]["meta"]["expectation"]):
+            share = 100 * outcome.unexpected / outcome.evaluated if outcome.evaluated else 0.0
+            entry["result"] |= {
+                "element_count": outcome.evaluated,
+                "unexpected_count": outcome.unexpected,
+                "unexpected_percent": round(share, 3),
+                "partial_unexpected_list": [str(key) for key in outcome.keys],
+            }
+            entry["expectation_config"]["meta"]["found"] = str(outcome)
+    return validation.document
 
 
-def _flag_reference(frame: DataFrame, rule: Expectation, references: Mapping[str, DataFrame]) -> DataFrame:
-    column = rule.column
-    found = f"__found__{column.name}"
-    targets = references[column.references or ""].select(
-        F.col(column.referenced_column).cast(column.type.lake).alias(f"__target__{column.name}")
-    )
-    targets = targets.distinct().withColumn(found, F.lit(True))
-    joined = frame.join(targets, on=F.col(column.name) == targets[f"__target__{column.name}"], how="left")
-    missing = F.col(column.name).isNotNull() & F.col(found).isNull()
-    return joined.withColumn(_flag(rule), missing).drop(found, f"__target__{column.name}")
+# ---------------------------------------------------------------------------- reasons
 
 
-def _try_cast(name: str, spark_type: str) -> SparkColumn:
-    return F.expr(f"try_cast(`{name}` AS {spark_type})")
+def reasons(audit: Audit, rows: DataFrame, held: Callable[[str], DataFrame | None]) -> DataFrame:
+    """`record_id`, `reasons` (as people read them) and `waits` of rows that are set aside: `rows` of
+    `Evaluation.set_aside`. `held`: the keys (`record_id`) in quarantine of a source table; None where there are none.
+    `waits`: whether they break nothing but references.
+    """
+    rules = audit.expectations()
+    texts = []
+    for number, rule in enumerate(rules):
+        if rule.severity != "warning":
+            continue
+        if rule.kind == "reference" and (keys := held(rule.column.referenced_table)) is not None:
+            target = f"__held__{rule.column.name}"
+            keys = keys.select(F.col("record_id").alias(target)).distinct()
+            rows = rows.join(keys, on=F.col(rule.column.name) == F.col(target), how="left")
+            text = _reason(rule, F.col(target).isNotNull())
+        else:
+            text = _reason(rule, F.lit(False))
+        texts.append(F.when(F.array_contains("rules", number), text))
+    about_references = [F.lit(n) for n, rule in enumerate(rules) if rule.kind == "reference"]
+    waits = F.size(F.array_except("rules", F.array(*about_references))) == 0 if about_references else F.lit(False)
+    return rows.select("record_id", F.array_compact(F.array(*texts)).alias("reasons"), waits.alias("waits"))
 
 
-def _not_a_date(audit: Audit, rule: Expectation) -> SparkColumn:
-    text = F.col(rule.column.name)
-    day = _try_cast(rule.column.name, "date")
-    return ~(text.rlike(r"^\d{4}-\d{2}-\d{2}$") & day.between(F.lit(FIRST_DATE), F.lit(LAST_DATE)))
-
-
-def _not_a_time(audit: Audit, rule: Expectation) -> SparkColumn:
-    moment = _try_cast(rule.column.name, "timestamp_ntz")
-    return ~moment.cast("date").between(F.lit(FIRST_DATE), F.lit(LAST_DATE))
-
-
-def _does_not_fit(audit: Audit, rule: Expectation) -> SparkColumn:
-    fitting = _try_cast(rule.column.name, rule.column.type.lake)
-    return ~(fitting.cast(_WIDE) == _try_cast(rule.column.name, _WIDE))
-
-
-def _below_minimum(audit: Audit, rule: Expectation) -> SparkColumn:
-    return _try_cast(rule.column.name, _WIDE) < F.lit(rule.column.minimum)
-
-
-def _has_holes(audit: Audit, rule: Expectation) -> SparkColumn:
-    whole = audit.whole if audit.whole is not None else audit.frame
-    day = F.col(rule.column.name)
-    days, holes = whole.agg(F.count(day), F.datediff(F.max(day), F.min(day)) + 1 - F.count(day)).first() or (0, 0)
-    return F.lit(bool(days and holes))
-
-
-_FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
-    "fits_decimal": _does_not_fit,
-    "is_date": _not_a_date,
-    "is_timestamp": _not_a_time,
-    "minimum": _below_minimum,
-    "no_holes": _has_holes,
-}
-
-
-def _expect(name: str, **fixed: Callable[[Audit, Expectation], Any]) -> Callable[..., "GreatExpectation"]:
-    """Make Great Expectations' expectation of that class; its arguments follow from the audit and the rule."""
-
-    def make(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
-        import great_expectations.expectations as gxe
-
-        arguments = {key: value(audit, rule) for key, value in fixed.items()}
-        made: GreatExpectation = getattr(gxe, name)(**arguments, meta={"number": number})
-        return made
-
-    return make
-
-
-def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:
-    """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
-    return [column.name for column in rule.columns if not (audit.of_one_batch and column.name == BATCH_ID)]
-
-
-def _expect_unique(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
-    import great_expectations.expectations as gxe
-
-    columns, meta = _unique_columns(audit, rule), {"number": number}
-    if len(columns) == 1:
-        return gxe.ExpectColumnValuesToBeUnique(column=columns[0], meta=meta)
-    return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, meta=meta)
-
-
-def _name(audit: Audit, rule: Expectation) -> str:
-    return rule.column.name
-
-
-def _value(audit: Audit, rule: Expectation) -> SparkColumn:
-    return F.col(rule.column.name)
-
-
-_no_flag = _Rule(
-    expect=_expect(
-        "ExpectColumnValuesToBeInSet", column=lambda audit, rule: _flag(rule), value_set=lambda audit, rule: [False]
-    ),
-    broken=lambda audit, rule: F.col(_flag(rule)),
-)
-
-_RULES: dict[Kind, _Rule] = {
-    "row_count": _Rule(
-        expect=_expect("ExpectTableRowCountToEqual", value=lambda audit, rule: audit.rows),
-        broken=lambda audit, rule: F.lit(False),
-    ),
-    "readable": _Rule(
-        expect=_expect("ExpectColumnValuesToBeNull", column=lambda audit, rule: audit.unreadable),
-        broken=lambda audit, rule: F.col(audit.unreadable or "").isNotNull(),
-    ),
-    "not_null": _Rule(
-        expect=_expect("ExpectColumnValuesToNotBeNull", column=_name),
-        broken=lambda audit, rule: _value(audit, rule).isNull(),
-    ),
-    "unique": _Rule(
-        expect=_expect_unique,
-        broken=lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1,
-    ),
-    "is_int": _Rule(
-        expect=_expect(
-            "ExpectColumnValuesToBeBetween",
-            column=_name,
-            min_value=lambda audit, rule: SMALLEST_INT,
-            max_value=lambda audit, rule: LARGEST_INT,
-        ),
-        broken=lambda audit, rule: ~_value(audit, rule).between(SMALLEST_INT, LARGEST_INT),
-    ),
-    "pattern": _Rule(
-        expect=_expect("ExpectColumnValuesToMatchRegex", column=_name, regex=lambda audit, rule: rule.column.pattern),
-        broken=lambda audit, rule: ~_value(audit, rule).rlike(rule.column.pattern or ""),
-    ),
-    "one_of": _Rule(
-        expect=_expect(
-            "ExpectColumnValuesToBeInSet", column=_name, value_set=lambda audit, rule: list(rule.column.one_of)
-        ),
-        broken=lambda audit, rule: ~_value(audit, rule).isin(*rule.column.one_of),
-    ),
-    "fits_decimal": _no_flag,
-    "is_date": _no_flag,
-    "is_timestamp": _no_flag,
-    "minimum": _no_flag,
-    "reference": _no_flag,
-    "no_holes": _no_flag,
-}
+def _reason(rule: Expectation, is_held: SparkColumn) -> SparkColumn:
+    said = f"{rule.subject} {requirement(rule)}"
+    value = F.col(rule.column.name).cast("string")
+    if rule.kind == "reference":
+        return F.concat(
+            F.lit(f"{said}: "), value, F.when(is_held, F.lit(" is in quarantine")).otherwise(F.lit(" is not there"))
+        )
+    if rule.kind == "not_null":
+        return F.lit(said)
+    return F.concat(F.lit(f"{said}: found '"), F.substring(value, 1, 60), F.lit("'"))

@@ -1,9 +1,11 @@
 """The raw zone: JSON objects as they were extracted, and the manifests that say which of them count.
 
     raw/<table>/batch_id=<id>/part-*.json.gz     the rows, one JSON object a line
+    verdicts/batch_id=<id>/part-*.json.gz        which rows the raw gate set aside, and which came in again
     batches/<id>/claim.json                      the id is taken
     batches/<id>/<stage>.json                    the manifest: this stage is done with the batch
     batches/<id>/rejected.json                   a gate refused it; later stages skip it
+    batches/<id>/validation_<layer>.json         what Great Expectations found, for Data Docs
     certificates/<time>.json                     what reconcile found
     lake.json                                    which lake this is
 
@@ -11,14 +13,16 @@ All state is read from here. Nothing is ever rewritten, so whatever has no manif
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from retail_etl import model
 from retail_etl.errors import StateError
 from retail_etl.schema import BATCH_ID, SourceTable
 from retail_etl.storage import Storage, open_storage
@@ -122,6 +126,25 @@ class RawZone:
                 return withheld
         return {}
 
+    def held(self) -> dict[str, int]:
+        """Source table → how many of its rows are in quarantine, after the last batch that the raw gate let through."""
+        for batch_id in self.standing():
+            if done := self.manifest(batch_id, "quality_raw"):
+                return {name: rows for name, rows in done.get("held", {}).items() if rows}
+        return {}
+
+    def usual_rows(self, before: int, batches: int = 20, at_least: int = 5) -> dict[str, int]:
+        """Source table → the most rows that it had in the last batches before this one, whole first readings and what
+        was read by key left out; without the tables that had fewer than `at_least` such batches.
+        """
+        found: dict[str, list[int]] = {}
+        for batch_id in islice((standing for standing in self.standing() if standing < before), batches):
+            for name, entry in self.expect_manifest(batch_id, "extract")["tables"].items():
+                is_first = entry["mode"] == "incremental" and entry.get("fence") is None
+                if entry["rows"] is not None and not is_first:
+                    found.setdefault(name, []).append(entry["rows"])
+        return {name: max(rows) for name, rows in found.items() if len(rows) >= at_least}
+
     def waiting(self, stage: str) -> list[int]:
         """The batches that the stage before has finished and this one has not, in order."""
         before = STAGES[STAGES.index(stage) - 1]
@@ -198,6 +221,13 @@ class RawZone:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
 
+    def lines(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
+        """`record_id` and `row` of the table's rows of a batch: the key, and the JSON as it was extracted."""
+        objects = extract["tables"][table.name]["objects"]
+        text = spark.read.text([self._storage.uri(name) for name in objects])
+        key = F.get_json_object("value", f"$.{table.key}").cast("bigint")
+        return text.select(key.alias("record_id"), F.col("value").alias("row"))
+
     def damage(self, table: SourceTable, extract: Manifest) -> str | None:
         """What is wrong with the table's objects of a batch, by their sizes; None where nothing is."""
         found = self._storage.sizes(_folder(table.name, extract["batch_id"]))
@@ -240,6 +270,31 @@ class RawZone:
         batches = spark.createDataFrame(shown, f"read_in bigint, {BATCH_ID} bigint")
         return rows.join(F.broadcast(batches), on="read_in", how="inner").drop("read_in")
 
+    # ------------------------------------------------------------------ verdicts
+
+    def write_verdicts(self, events: DataFrame, batch_id: int) -> dict[str, int]:
+        """Write the raw gate's verdicts on rows of the batch. Gives object name → bytes."""
+        name = f"verdicts/{BATCH_ID}={batch_id}/"
+        # Not named by a manifest yet: what a run that was cut off left there did not happen.
+        lines = events.coalesce(1).select(F.to_json(F.struct(*events.columns)).alias("value"))
+        lines.write.mode("overwrite").option("compression", "gzip").text(self._storage.uri(name))
+        return self._storage.sizes(name)
+
+    def verdicts(self, spark: SparkSession, batches: Iterable[int]) -> DataFrame:
+        """The raw gate's verdicts on rows of these batches: `model.QUARANTINE` with `batch_id`."""
+        objects: dict[str, int] = {}
+        for batch_id in batches:
+            objects |= self.expect_manifest(batch_id, "quality_raw").get("verdicts", {})
+        schema = f"{model.QUARANTINE.spark_schema('raw')}, `{BATCH_ID}` bigint"
+        if not objects:
+            return _in_lake(spark.createDataFrame([], schema))
+        found = self._storage.sizes("verdicts/")
+        if damaged := [name for name, size in objects.items() if found.get(name) != size]:
+            raise StateError(f"{damaged[0]} in {self.location} is not as it was written: restore it from a backup.")
+        return _in_lake(
+            spark.read.schema(schema).option("mode", "FAILFAST").json([self._storage.uri(name) for name in objects])
+        )
+
     # ------------------------------------------------------------------ plumbing
 
     def _claimed(self, batch_id: int) -> bool:
@@ -268,6 +323,11 @@ class RawZone:
 def now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _in_lake(verdicts: DataFrame) -> DataFrame:
+    types = {column.name: column.type.lake for column in model.QUARANTINE.columns}
+    return verdicts.select(*(F.col(name).cast(kind).alias(name) for name, kind in types.items()), BATCH_ID)
 
 
 def _folder(table: str, batch_id: int) -> str:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from retail_etl import model
 from retail_etl.postgres import quoted
-from retail_etl.schema import DATE, DATE_TEXT, TIME, TIMESTAMP, Column, KeyRange, StarTable
+from retail_etl.schema import DATE, DATE_TEXT, TIME, TIMESTAMP, Column, KeyRange, SourceTable, StarTable
 
 COARSE_BITS = 14
 FINE_BITS = 6
@@ -30,16 +30,39 @@ Query = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Sides:
-    """Whom to ask for the sums of a table: SQL in the source's snapshot and in the warehouse, a frame of the lake."""
+    """Whom to ask for the sums of a table: SQL in the source's snapshot and in the warehouse, a frame of the lake.
+    `held`: star table → the keys whose rows are in quarantine, which are left out of all three.
+    """
 
     source: Query
     warehouse: Query
     lake: Callable[[StarTable], DataFrame]
+    held: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def source_rows(self, table: StarTable) -> str:
+        """SQL for the source: `k`, the key, and `h`, the hash of the row as the star shows it."""
+        return self._shown(table, source_rows(table))
+
+    def warehouse_rows(self, table: StarTable) -> str:
+        """SQL for the warehouse: the same of the rows that are current."""
+        return self._shown(table, warehouse_rows(table))
+
+    def lake_rows(self, table: StarTable) -> DataFrame:
+        """The current rows of the lake."""
+        rows, keys = self.lake(table), self.held.get(table.name)
+        return rows.where(~F.col(table.key).isin(*keys)) if keys else rows
+
+    def _shown(self, table: StarTable, sql: str) -> str:
+        keys = ", ".join(f"{key:d}" for key in self.held.get(table.name, ()))
+        return f"SELECT k, h FROM ({sql}) shown WHERE k NOT IN ({keys})" if keys else sql
 
 
 @dataclass
 class Comparison:
-    """What the three hold of one table. `*_ranges`: the key ranges in which the lake, or the warehouse, differs."""
+    """What the three hold of one table. `*_ranges`: the key ranges in which the lake, or the warehouse, differs.
+    `quarantined`: rows of the source that are in quarantine, and in none of the sums. `stale`: source table → key
+    ranges in which quarantine is not as the source is.
+    """
 
     table: str
     rows: int = 0
@@ -47,17 +70,24 @@ class Comparison:
     lake_ranges: list[KeyRange] = field(default_factory=list)
     warehouse_ranges: list[KeyRange] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
+    quarantined: int = 0
+    stale: dict[str, list[KeyRange]] = field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:
-        """Whether all three hold the same."""
-        return not (self.lake_ranges or self.warehouse_ranges)
+        """Whether all three hold the same, but for what is in quarantine as the source has it."""
+        return not (self.lake_ranges or self.warehouse_ranges or any(self.stale.values()))
 
     def __str__(self) -> str:
         sample = f", for example {model.STAR[self.table].key} {', '.join(map(str, self.keys))}" if self.keys else ""
+        stale = "".join(
+            f"; {source} of key {', '.join(str(low) for low, _ in ranges[:5])} in quarantine is not as the source is"
+            for source, ranges in self.stale.items()
+            if ranges
+        )
         return (
             f"{self.table}: of {self.rows:,} rows of the source, lake and warehouse differ in "
-            f"{len(self.lake_ranges)} and {len(self.warehouse_ranges)} ranges of {2**FINE_BITS} keys{sample}"
+            f"{len(self.lake_ranges)} and {len(self.warehouse_ranges)} ranges of {2**FINE_BITS} keys{sample}{stale}"
         )
 
 
@@ -83,9 +113,9 @@ def compare(table: StarTable, sides: Sides) -> Comparison:
 
 def _all_sums(table: StarTable, sides: Sides, bits: int, coarse: Sequence[int] | None) -> tuple[Sums, Sums, Sums]:
     return (
-        _read(sides.source(_summed(source_rows(table), bits, coarse))),
-        lake_sums(table, sides.lake(table), bits, coarse),
-        _read(sides.warehouse(_summed(warehouse_rows(table), bits, coarse))),
+        _read(sides.source(_summed(sides.source_rows(table), bits, coarse))),
+        lake_sums(table, sides.lake_rows(table), bits, coarse),
+        _read(sides.warehouse(_summed(sides.warehouse_rows(table), bits, coarse))),
     )
 
 
@@ -93,13 +123,13 @@ def _sample_keys(table: StarTable, sides: Sides, found: Comparison) -> list[int]
     """Up to five keys of the first range that differs, whose rows are not the same in all three."""
     low, high = min(found.lake_ranges + found.warehouse_ranges)
     within = f"SELECT k, h FROM ({{}}) r WHERE k BETWEEN {low:d} AND {high:d}"
-    lake = hashed(table, sides.lake(table)).where(F.col("k").between(low, high))
+    lake = hashed(table, sides.lake_rows(table)).where(F.col("k").between(low, high))
     holdings = [
         {(row[0], row[1]) for row in rows}
         for rows in (
-            sides.source(within.format(source_rows(table))),
+            sides.source(within.format(sides.source_rows(table))),
             lake.collect(),
-            sides.warehouse(within.format(warehouse_rows(table))),
+            sides.warehouse(within.format(sides.warehouse_rows(table))),
         )
     ]
     everywhere = set.intersection(*holdings)
@@ -142,12 +172,40 @@ def source_rows(table: StarTable) -> str:
     first = model.SOURCE[table.sources[0]]
     joins = ""
     for name in table.sources[1:]:
-        other = model.SOURCE[name]
-        (link,) = (column for column in first.columns if column.references == f"{name}.{other.key}")
+        other, link = model.SOURCE[name], _link(first, name)
         joins += f" JOIN public.{quoted(name)} ON {quoted(name, other.key)} = {quoted(first.name, link.name)}"
     texts = [_source_text(table, column) for column in _spelled(table)]
     key = quoted(first.name, first.key)
     return f"SELECT {key} AS k, {_sql_hash(texts)} AS h FROM public.{quoted(first.name)}{joins}"
+
+
+def _link(first: SourceTable, other: str) -> Column:
+    """The column of a source table that refers to another one, which is joined to it."""
+    (link,) = (column for column in first.columns if column.references == f"{other}.{model.SOURCE[other].key}")
+    return link
+
+
+def held_keys(query: Query, held: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Star table → the keys of its rows that show something in quarantine: the row itself, or one joined to it.
+
+    `held`: source table → its keys in quarantine. `query`: asks the source.
+    """
+    found: dict[str, list[int]] = {}
+    for table in compared_tables():
+        first = model.SOURCE[table.sources[0]]
+        keys = list(held.get(first.name, ()))
+        for name in (name for name in table.sources[1:] if held.get(name)):
+            among = ", ".join(f"{key:d}" for key in held[name])
+            link = quoted(_link(first, name).name)
+            keys += [
+                row[0]
+                for row in query(
+                    f"SELECT {quoted(first.key)} FROM public.{quoted(first.name)} WHERE {link} IN ({among})"
+                )
+            ]
+        if keys:
+            found[table.name] = sorted(set(keys))
+    return found
 
 
 def _source_text(table: StarTable, column: Column) -> str:
@@ -231,10 +289,14 @@ def warehouse_ranges(table: StarTable, sides: Sides) -> list[KeyRange]:
 
 def total(table: StarTable, sides: Sides) -> tuple[int, int]:
     """Rows and checksum of the table in the lake."""
-    sums = lake_sums(table, sides.lake(table), COARSE_BITS, None).values()
+    sums = lake_sums(table, sides.lake_rows(table), COARSE_BITS, None).values()
     return sum(rows for rows, _ in sums), sum(checksum for _, checksum in sums)
 
 
 def ranges_to_read(comparisons: Mapping[str, Comparison]) -> dict[str, list[KeyRange]]:
-    """Source table → the key ranges that the lake does not hold as the source does."""
-    return {model.STAR[name].sources[0]: found.lake_ranges for name, found in comparisons.items() if found.lake_ranges}
+    """Source table → the key ranges that lake or quarantine do not hold as the source does."""
+    ranges: dict[str, list[KeyRange]] = {}
+    for name, found in comparisons.items():
+        for source, stale in ((model.STAR[name].sources[0], found.lake_ranges), *found.stale.items()):
+            ranges.setdefault(source, []).extend(stale)
+    return {source: found for source, found in ranges.items() if found}

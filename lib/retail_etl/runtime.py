@@ -5,8 +5,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -141,18 +141,25 @@ def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
         return run(job)
 
 
-def side_by_side(tasks: Mapping[str, Callable[[], _T]]) -> dict[str, _T]:
-    """Call the tasks in threads, as many at once as there are cores, the first ones first.
+def side_by_side(
+    tasks: Mapping[str, Callable[[], _T]], after: Callable[[str], Iterable[str]] = lambda name: ()
+) -> dict[str, _T]:
+    """Call the tasks in threads, as many at once as there are cores, the first ones first. `after`: the tasks that must
+    be done before one begins; they stand before it.
 
     The first failure is raised once the tasks that had begun are done; those that had not begun are left out.
     """
+    futures: dict[str, Future[_T]] = {}
 
     def call(name: str) -> _T:
+        for earlier in after(name):
+            futures[earlier].result()
         spark.describe(name)
         return tasks[name]()
 
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
-        futures = {name: pool.submit(call, name) for name in tasks}
+        for name in tasks:
+            futures[name] = pool.submit(call, name)
         wait(futures.values(), return_when=FIRST_EXCEPTION)
         for future in futures.values():
             if future.done() and not future.cancelled() and future.exception():

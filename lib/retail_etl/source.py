@@ -9,7 +9,7 @@ from typing import Any
 from pg8000.native import Connection
 from pyspark.sql import DataFrame, SparkSession
 
-from retail_etl import spark
+from retail_etl import model, spark
 from retail_etl.errors import ContractError, DatabaseError
 from retail_etl.postgres import APPLICATION, FAILURES, Database, close, quoted
 from retail_etl.schema import KeyRange, SourceTable
@@ -188,7 +188,12 @@ class Snapshot:
                 name: previous[name] for name in ("fence", "next_fence", "greatest_last_updated", "fingerprint")
             }
         window = _window(table, fence, ranges)
-        rows, newest = self._one(f"SELECT count(*), max(last_updated)::text FROM {_from(table)} {window}")
+        # What is no number, or too large for any column of ours, goes to quarantine and is not added up.
+        additive = model.additive(table.name)
+        totals = "".join(f", sum({name}) FILTER (WHERE abs({name}) < 1e30)::text" for name in map(quoted, additive))
+        rows, newest, *sums = self._one(
+            f"SELECT count(*), max(last_updated)::text{totals} FROM {_from(table)} {window}"
+        )
         greatest = max(filter(None, (newest, seen_until)), default=None)
         next_fence = self._next_fence(greatest, fence)
         return rows, {
@@ -196,6 +201,7 @@ class Snapshot:
             # Of rows that are read for the sake of their key, any may have been seen before.
             "seen_until": greatest if ranges else seen_until,
             "complete": [list(one) for one in ranges],
+            "sums": {name: total or "0" for name, total in zip(additive, sums, strict=True)},
             "greatest_last_updated": greatest,
             "next_fence": next_fence,
             "fingerprint": self._fingerprint(table, next_fence),
@@ -262,6 +268,16 @@ class Snapshot:
             },
         )
         return frame.select("value")
+
+    def lines(self, table: SourceTable, columns: list[SourceColumn], keys: Sequence[int]) -> dict[int, str]:
+        """Key → the row's JSON as it is extracted, of those of the keys that are there."""
+        selected = ", ".join(_exact(column) for column in columns)
+        among = ", ".join(f"{key:d}" for key in keys)
+        rows = self.query(
+            f"SELECT r.{quoted(table.key)}, row_to_json(r)::text"
+            f" FROM (SELECT {selected} FROM {_from(table)} WHERE {quoted(table.key)} IN ({among})) r"
+        )
+        return dict(rows)
 
     @contextmanager
     def being_read(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from py4j.java_gateway import JavaClass
 from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from retail_etl import errors
 from retail_etl.errors import ConfigurationError, SparkError
@@ -32,6 +32,7 @@ FAILURES = (Py4JError, PySparkException)
 
 _T = TypeVar("_T")
 
+_FEW = 20_000
 _WORKER_ERROR = "Traceback (most recent call last):"
 _FILE_ERRORS = ("java.io.", "java.nio.file.", "org.apache.hadoop.fs.")
 
@@ -176,6 +177,18 @@ def _of_ours(kind: str) -> type[errors.RetailEtlError] | None:
     module, _, name = kind.rpartition(".")
     found: type[errors.RetailEtlError] | None = getattr(errors, name, None) if module == errors.__name__ else None
     return found
+
+
+def settled(rows: DataFrame) -> DataFrame:
+    """The same rows, computed once: few of them as a frame of their own, whose plan is no longer than they are; many in
+    Spark's cache, until they are unpersisted.
+    """
+    cached = rows.cache()
+    if cached.count() > _FEW:
+        return cached
+    few = cached.collect()
+    cached.unpersist()
+    return rows.sparkSession.createDataFrame(few, rows.schema)
 
 
 def describe(text: str) -> None:

@@ -76,7 +76,7 @@ class Warehouse:
         Readers see the old state until the commit, and the tables with their rights stay. Gives the rows per table.
         """
         with self._transaction():
-            for table in reversed(model.STAR.values()):
+            for table in reversed(model.WAREHOUSE.values()):
                 self._run(f"DELETE FROM {qualified(table)}")
                 if table.serial:
                     places = {"name": qualified(table), "column": table.serial}
@@ -93,7 +93,7 @@ class Warehouse:
             return self._take_over_all(batches, staged)
 
     def _take_over_all(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
-        written = {table.name: self._take_over(table) for table in model.STAR.values() if staged.get(table.name)}
+        written = {table.name: self._take_over(table) for table in model.WAREHOUSE.values() if staged.get(table.name)}
         for batch_id in batches:
             self._run(
                 f"INSERT INTO {quoted(CONTROL, 'ledger')} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",

@@ -47,7 +47,7 @@ def ddl() -> Iterator[str]:
     )
     yield _create_table(model.DELETED_RECORD)
     yield _missing_view()
-    for table in model.STAR.values():
+    for table in model.WAREHOUSE.values():
         if table.is_control:
             continue
         yield _create_table(table)
@@ -125,7 +125,7 @@ def check(run: Callable[..., Any]) -> list[str]:
 
     `run` runs SQL with parameters and gives the rows.
     """
-    tables = [table for table in model.STAR.values() if not table.is_control]
+    tables = [table for table in model.WAREHOUSE.values() if not table.is_control]
     found: dict[str, dict[str, tuple[str, bool, str | None]]] = {table.name: {} for table in tables}
     for name, column, kind, not_null, default in run(_COLUMNS, schema=SCHEMA, tables=list(found)):
         found[name][column] = (kind, not_null, default)

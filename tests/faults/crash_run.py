@@ -19,15 +19,16 @@ def _die(*_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _after(owner: type, method: str) -> Callable[[], None]:
-    """Die when the method has done its work once."""
+def _after(owner: type, method: str, *given: str) -> Callable[[], None]:
+    """Die when the method has done its work once; on these arguments, where there are some."""
 
     def wrap() -> None:
         work = getattr(owner, method)
 
         def and_die(*arguments: Any, **options: Any) -> None:
             work(*arguments, **options)
-            _die()
+            if set(given) <= set(map(str, arguments)):
+                _die()
 
         setattr(owner, method, and_die)
 
@@ -56,7 +57,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "the raw gate has passed": _before_manifest("quality_raw"),
     "one table is on its branch": _after(Lake, "append_versions"),
     "all tables are on their branches": _before_manifest("transform"),
-    "the intent to publish is written": _after(RawZone, "note"),
+    "the intent to publish is written": _after(RawZone, "note", "publish_intent"),
     "one table is published": _after(Lake, "_publish_table"),
     "all tables are published": _before_manifest("publish"),
     "one table is staged by COPY": _after(Warehouse, "stage"),

@@ -1,0 +1,268 @@
+"""What a gate looks at, and what each kind of rule means there: the expectation that Great Expectations is asked, and,
+beside it, a predicate of our own for the rows that break it (Spark hands back none), which must agree with it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+import pycountry
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+from retail_etl.expectations import Expectation, Kind, declared, requirement
+from retail_etl.schema import (
+    BATCH_ID,
+    FIRST_DATE,
+    INT,
+    LARGEST_INT,
+    LAST_DATE,
+    SMALLEST_INT,
+    SourceTable,
+    StarTable,
+)
+
+if TYPE_CHECKING:
+    from great_expectations.expectations import Expectation as GreatExpectation
+
+SMALL_BATCH = 10_000
+USUAL_TIMES = 20
+_WIDE = "decimal(38,18)"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Rows of one table that a gate looks at.
+
+    `rows`: how many there must be. `unreadable`: the column that holds lines that could not be read, if there is one.
+    `references`: `table.column` → a frame of its values, each once, for every reference that is to be checked.
+    `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
+    `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
+    where there were enough. `hours_old`: the age of the table's newest row. `sums`: what the layer before let
+    through, and what is here: of `rows`, and of each additive column. Rules whose measure is not given are left out.
+    """
+
+    table: SourceTable | StarTable
+    frame: DataFrame
+    rows: int
+    unreadable: str | None = None
+    references: Mapping[str, DataFrame] = field(default_factory=dict)
+    whole: DataFrame | None = None
+    of_one_batch: bool = True
+    usual_rows: int | None = None
+    hours_old: float | None = None
+    sums: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The column that names a row."""
+        return self.table.key
+
+    def expectations(self) -> list[Expectation]:
+        """Those of the model that are to be evaluated here. A small batch may have any size: that is only reported."""
+        measured = {
+            "volume": self.usual_rows is not None,
+            "freshness": self.hours_old is not None,
+            "accounted": bool(self.sums),
+            "sum": bool(self.sums),
+        }
+        is_small = self.rows <= SMALL_BATCH
+        return [
+            replace(rule, severity="info") if rule.kind == "volume" and is_small else rule
+            for rule in declared(self.table)
+            if measured.get(rule.kind, True)
+        ]
+
+    def flagged(self) -> DataFrame:
+        """The frame with a column `true where broken` for each rule that Great Expectations has no words for."""
+        frame = self.frame
+        for rule in self.expectations():
+            if rule.kind == "reference":
+                frame = _flag_reference(frame, rule, self.references)
+            elif rule.kind in _FLAGGED:
+                frame = frame.withColumn(flag(rule), F.coalesce(_FLAGGED[rule.kind](self, rule), F.lit(False)))
+        return frame
+
+
+def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
+    """The rule as Great Expectations evaluates it on `audit.flagged()`. Its meta says what people read."""
+    import great_expectations.expectations as gxe
+
+    name, arguments = (_NATIVE.get(rule.kind) or _is_never_flagged)(audit, rule)
+    meta = {
+        "number": number,
+        "table": audit.table.name,
+        "expectation": str(rule),
+        "severity": rule.severity,
+        "requirement": requirement(rule),
+    }
+    made: GreatExpectation = getattr(gxe, name)(**arguments, severity=rule.severity, meta=meta)
+    return made
+
+
+def broken(audit: Audit, rule: Expectation) -> SparkColumn:
+    """Whether a row of `audit.flagged()` breaks the rule."""
+    return _BROKEN[rule.kind](audit, rule) if rule.kind in _BROKEN else F.col(flag(rule))
+
+
+def flag(rule: Expectation) -> str:
+    """The name of the rule's column in `audit.flagged()`."""
+    return "__".join(("", rule.kind, *(column.name for column in rule.columns)))
+
+
+# ---------------------------------------------------------------------------- flags
+
+
+def _flag_reference(frame: DataFrame, rule: Expectation, references: Mapping[str, DataFrame]) -> DataFrame:
+    column = rule.column
+    found, target = f"__found__{column.name}", f"__target__{column.name}"
+    key = F.col(column.referenced_column)
+    # A key may be wider than its column in the star: it is not there then, and no error.
+    key = key.cast("bigint") if column.type is INT else key
+    targets = references[column.references or ""].select(key.alias(target), F.lit(True).alias(found))
+    joined = frame.join(targets, on=F.col(column.name) == F.col(target), how="left")
+    missing = F.col(column.name).isNotNull() & F.col(found).isNull()
+    return joined.withColumn(flag(rule), missing).drop(found, target)
+
+
+def _try_cast(name: str, spark_type: str) -> SparkColumn:
+    return F.expr(f"try_cast(`{name}` AS {spark_type})")
+
+
+def _unless_null(rule: Expectation, is_right: SparkColumn) -> SparkColumn:
+    return F.col(rule.column.name).isNotNull() & ~F.coalesce(is_right, F.lit(False))
+
+
+def _not_a_date(audit: Audit, rule: Expectation) -> SparkColumn:
+    text = F.col(rule.column.name)
+    day = _try_cast(rule.column.name, "date")
+    return _unless_null(rule, text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$") & day.between(*_span()))
+
+
+def _not_a_time(audit: Audit, rule: Expectation) -> SparkColumn:
+    text = F.col(rule.column.name)
+    day = _try_cast(rule.column.name, "timestamp_ntz").cast("date")
+    return _unless_null(rule, text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}T") & day.between(*_span()))
+
+
+def _span() -> tuple[SparkColumn, SparkColumn]:
+    return F.lit(FIRST_DATE).cast("date"), F.lit(LAST_DATE).cast("date")
+
+
+def _does_not_fit(audit: Audit, rule: Expectation) -> SparkColumn:
+    fitting = _try_cast(rule.column.name, rule.column.type.lake)
+    return _unless_null(rule, fitting.cast(_WIDE) == _try_cast(rule.column.name, _WIDE))
+
+
+def _below_minimum(audit: Audit, rule: Expectation) -> SparkColumn:
+    # What is no number, or none of that size, breaks another rule.
+    return _try_cast(rule.column.name, _WIDE) < F.lit(rule.column.minimum)
+
+
+def _is_before(audit: Audit, rule: Expectation) -> SparkColumn:
+    day, moment = (column.name for column in rule.columns)
+    return _try_cast(day, "date") < _try_cast(moment, "timestamp_ntz").cast("date")
+
+
+def _not_just_the_one(audit: Audit, rule: Expectation) -> SparkColumn:
+    kind, *others = (F.col(column.name) for column in rule.columns)
+    filled = sum((other.isNotNull().cast("int") for other in others), F.lit(0))
+    fitting = reduce(or_, ((kind == value) & o.isNotNull() for value, o in zip(rule.values, others, strict=True)))
+    is_known = F.coalesce(kind.isin(*rule.values), F.lit(False))
+    return (filled != 1) | (is_known & ~fitting)
+
+
+def _has_holes(audit: Audit, rule: Expectation) -> SparkColumn:
+    whole = audit.whole if audit.whole is not None else audit.frame
+    day = F.col(rule.column.name)
+    days, holes = whole.agg(F.count(day), F.datediff(F.max(day), F.min(day)) + 1 - F.count(day)).first() or (0, 0)
+    return F.lit(bool(days and holes))
+
+
+def _is_old(audit: Audit, rule: Expectation) -> SparkColumn:
+    return F.lit((audit.hours_old or 0) > float(rule.values[0]))
+
+
+def _does_not_add_up(audit: Audit, rule: Expectation) -> SparkColumn:
+    let_through, here = audit.sums[rule.column.name if rule.columns else "rows"]
+    return F.lit(let_through != here)
+
+
+_FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
+    "fits_decimal": _does_not_fit,
+    "is_date": _not_a_date,
+    "is_timestamp": _not_a_time,
+    "minimum": _below_minimum,
+    "not_before": _is_before,
+    "one_by_type": _not_just_the_one,
+    "no_holes": _has_holes,
+    "freshness": _is_old,
+    "accounted": _does_not_add_up,
+    "sum": _does_not_add_up,
+}
+
+
+# ---------------------------------------------------------------------------- what Great Expectations is asked
+
+Asked = tuple[str, dict[str, Any]]
+
+
+def _is_never_flagged(audit: Audit, rule: Expectation) -> Asked:
+    return "ExpectColumnValuesToBeInSet", {"column": flag(rule), "value_set": [False]}
+
+
+def _is_unique(audit: Audit, rule: Expectation) -> Asked:
+    columns = _unique_columns(audit, rule)
+    if len(columns) == 1:
+        return "ExpectColumnValuesToBeUnique", {"column": columns[0]}
+    return "ExpectCompoundColumnsToBeUnique", {"column_list": columns}
+
+
+def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:
+    """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
+    return [column.name for column in rule.columns if not (audit.of_one_batch and column.name == BATCH_ID)]
+
+
+def _on_column(name: str, arguments: Callable[[Expectation], dict[str, Any]]) -> Callable[[Audit, Expectation], Asked]:
+    return lambda audit, rule: (name, {"column": rule.column.name, **arguments(rule)})
+
+
+def iso_4217() -> Sequence[str]:
+    """The currency codes that ISO 4217 knows."""
+    return [currency.alpha_3 for currency in pycountry.currencies]
+
+
+_NATIVE: dict[Kind, Callable[[Audit, Expectation], Asked]] = {
+    "row_count": lambda audit, rule: ("ExpectTableRowCountToEqual", {"value": audit.rows}),
+    "volume": lambda audit, rule: (
+        "ExpectTableRowCountToBeBetween",
+        {"max_value": max(SMALL_BATCH, USUAL_TIMES * (audit.usual_rows or 0))},
+    ),
+    "readable": lambda audit, rule: ("ExpectColumnValuesToBeNull", {"column": audit.unreadable}),
+    "not_null": _on_column("ExpectColumnValuesToNotBeNull", lambda rule: {}),
+    "unique": _is_unique,
+    "is_int": _on_column(
+        "ExpectColumnValuesToBeBetween", lambda rule: {"min_value": SMALLEST_INT, "max_value": LARGEST_INT}
+    ),
+    "pattern": _on_column("ExpectColumnValuesToMatchRegex", lambda rule: {"regex": rule.column.pattern}),
+    "one_of": _on_column("ExpectColumnValuesToBeInSet", lambda rule: {"value_set": list(rule.column.one_of)}),
+    "iso_4217": _on_column("ExpectColumnValuesToBeInSet", lambda rule: {"value_set": iso_4217()}),
+}
+
+
+# ---------------------------------------------------------------------------- the same, of rows
+
+_BROKEN: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
+    "readable": lambda audit, rule: F.col(audit.unreadable or "").isNotNull(),
+    "not_null": lambda audit, rule: F.col(rule.column.name).isNull(),
+    "unique": lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1,
+    "is_int": lambda audit, rule: ~F.col(rule.column.name).between(SMALLEST_INT, LARGEST_INT),
+    "pattern": lambda audit, rule: ~F.col(rule.column.name).rlike(rule.column.pattern or ""),
+    "one_of": lambda audit, rule: ~F.col(rule.column.name).isin(*rule.column.one_of),
+    "iso_4217": lambda audit, rule: ~F.col(rule.column.name).isin(*iso_4217()),
+}

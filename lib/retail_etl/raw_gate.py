@@ -1,0 +1,250 @@
+"""The raw gate: every rule of the source tables on what a batch extracted. Rows that break one are set aside."""
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from functools import partial, reduce
+from threading import Lock
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_etl import deletions, gates, model, quality, quarantine, runtime, spark
+from retail_etl.audit import Audit
+from retail_etl.errors import StateError
+from retail_etl.expectations import Expectation
+from retail_etl.gates import Findings
+from retail_etl.lake import Lake
+from retail_etl.quality import Evaluation, Outcome
+from retail_etl.raw import UNREADABLE, Manifest, RawZone
+from retail_etl.runtime import Job
+from retail_etl.schema import BATCH_ID, Column, SourceTable
+
+
+def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
+    """Let the batch through, some of its rows set aside, or reject it. Gives how many rows were looked at, and what
+    people should hear.
+    """
+    gate = _RawGate(job, zone, batch_id)
+    try:
+        findings = gate.evaluate()
+    except StateError as error:  # an object of the batch is damaged: read it again
+        gates.reject(job, zone, batch_id, error)
+        raise
+    findings.keep(zone, gate.lake)
+    if rejection := findings.rejection():
+        gates.reject(job, zone, batch_id, rejection)
+        raise rejection
+    gate.finish(findings)
+    return sum(gate.rows.values()), quarantine.describe(gate.set_aside, batch_id)
+
+
+class _RawGate:
+    """One batch at the gate. Tables are looked at after those that they refer to."""
+
+    def __init__(self, job: Job, zone: RawZone, batch_id: int) -> None:
+        self._job, self._zone, self._batch_id = job, zone, batch_id
+        self._extract = zone.expect_manifest(batch_id, "extract")
+        self.lake = Lake(job.spark)
+        self.lake.create_missing()
+        self.rows: dict[str, int] = {
+            name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None
+        }
+        self._usual = zone.usual_rows(batch_id)
+        self._before = zone.held()
+        held = gates.held(job, zone, batch_id - 1)
+        self._held = None if held is None else spark.settled(held)
+        self._keys: dict[str, DataFrame] = {}
+        self._one_at_a_time = Lock()
+        self._bad: dict[str, DataFrame] = {}  # `record_id`, `reasons`, `waits`, `row`
+        self._events: dict[str, DataFrame] = {}  # `model.QUARANTINE`
+        self._excluded: dict[str, int] = {}
+        self.set_aside: dict[str, int] = {}
+
+    def evaluate(self) -> Findings:
+        """What the gate finds."""
+        since = time.monotonic()
+        referring = {name: {rule.referenced_table for rule in _referring(model.SOURCE[name])} for name in self.rows}
+        in_order = sorted(self.rows, key=_depth)
+        evaluations = runtime.side_by_side(
+            {name: partial(self._evaluate, model.SOURCE[name]) for name in in_order},
+            after=lambda name: referring[name] & self.rows.keys(),
+        )
+        crowds = [_crowd(evaluations[name], count) for name, count in self.set_aside.items() if not self._may(name)]
+        return Findings("raw", self._batch_id, evaluations, [crowd for crowd in crowds if crowd], since)
+
+    def _may(self, name: str) -> bool:
+        accepted = self._job.options.get("accept_quarantine", "").split(",")
+        return name in accepted or self.set_aside[name] <= quarantine.limit(self.rows[name])
+
+    def _evaluate(self, table: SourceTable) -> Evaluation:
+        since = time.monotonic()
+        self._job.progress.start(table.name, self.rows[table.name])
+        audit = self._audit(table)
+        evaluation = quality.evaluate(audit)
+        if not any(outcome.rejects for outcome in evaluation.outcomes):
+            self._judge(table, evaluation)
+        self._job.progress.finish(table.name, audit.rows, time.monotonic() - since)
+        return evaluation
+
+    def _audit(self, table: SourceTable) -> Audit:
+        entry = self._extract["tables"][table.name]
+        accepts_volume = table.name in self._job.options.get("accept_volume", "").split(",")
+        return Audit(
+            table,
+            self._zone.read(self._job.spark, table, self._extract),
+            self.rows[table.name],
+            unreadable=UNREADABLE,
+            references={column.references or "": self._targets(table, column) for column in _referring(table)},
+            usual_rows=None if accepts_volume else self._usual.get(table.name),
+            hours_old=_hours_old(entry.get("greatest_last_updated"), self._extract["snapshot"]["taken_at"]),
+        )
+
+    # ------------------------------------------------------------------ references
+
+    def _targets(self, table: SourceTable, column: Column) -> DataFrame:
+        """The keys that the column may hold."""
+        name = column.referenced_table
+        target = model.SOURCE[name]
+        if table.extract == "snapshot":  # it is joined to the other table's rows as they are now
+            rows = self._zone.full_copy(self._job.spark, target, self._extract)
+            now = self._held_now(name)
+            return rows if now is None else quarantine.without(rows, now, target.key)
+        with self._one_at_a_time:  # orders of both kinds refer to the same tables
+            if name not in self._keys:
+                self._keys[name] = self._known(target)
+        return self._keys[name]
+
+    def _known(self, target: SourceTable) -> DataFrame:
+        """The keys that an incremental table may refer to: of rows that the star shows, or will when it has taken what
+        was let through before, and of this batch's own.
+        """
+        name, star = target.name, model.SHOWN_BY[target.name]
+        waiting = [batch_id for batch_id in self._zone.unfinished("publish") if batch_id < self._batch_id]
+        shown = self.lake.rows(star, self.lake.latest(star, waiting)).select(F.col(star.key).alias(target.key))
+        frames = [shown.select(F.col(target.key).cast("bigint"))]
+        for batch_id in gates.judged_only(self._zone, self._batch_id - 1):
+            extract = self._zone.expect_manifest(batch_id, "extract")
+            if extract["tables"][name]["rows"]:
+                frames.append(gates.accepted(self._job, self._zone, target, extract).select(target.key))
+        if self.rows.get(name):
+            keys = self._zone.read(self._job.spark, target, self._extract).select(target.key)
+            frames.append(quarantine.without(keys, self._bad[name], target.key) if name in self._bad else keys)
+        return spark.settled(reduce(DataFrame.unionByName, frames).distinct())
+
+    # ------------------------------------------------------------------ quarantine
+
+    def _held_before(self, name: str) -> DataFrame | None:
+        if self._held is None or not self._before.get(name):
+            return None
+        return quarantine.of_table(self._held, name)
+
+    def _held_now(self, name: str) -> DataFrame | None:
+        """What is in quarantine of the table, this batch included."""
+        before, events = self._held_before(name), self._events.get(name)
+        if events is None:
+            return before
+        return quarantine.active(events if before is None else before.unionByName(events))
+
+    def _judge(self, table: SourceTable, evaluation: Evaluation) -> None:
+        """Which rows are set aside, and which leave quarantine."""
+        aside, before = evaluation.set_aside(), self._held_before(table.name)
+        found: list[DataFrame] = []
+        if aside is not None:
+            why = quality.reasons(evaluation.audit, aside, self._held_now)
+            lines = self._zone.lines(self._job.spark, table, self._extract)
+            bad = spark.settled(lines.join(F.broadcast(why), on="record_id", how="inner"))
+            self._excluded[table.name] = bad.count()
+            self._bad[table.name] = bad
+            found.append(quarantine.set_aside(table.name, bad, before))
+        if before is not None:
+            entry = self._extract["tables"][table.name]
+            present = evaluation.audit.frame.select(F.col(table.key).alias("record_id"))
+            found.append(
+                quarantine.left(table.name, before, self._bad.get(table.name), present, entry.get("complete", []))
+            )
+        if found:
+            self._keep(table.name, reduce(DataFrame.unionByName, found))
+
+    def _keep(self, name: str, events: DataFrame) -> None:
+        moment = F.lit(deletions.found_at(self._extract)).cast("timestamp_ntz")
+        of_batch = F.lit(self._batch_id).cast("bigint").alias(BATCH_ID)
+        kept = events.select(*events.columns, moment.alias("found_at"), of_batch)
+        kept = spark.settled(kept.select(*model.QUARANTINE.column_names, BATCH_ID))
+        counts: dict[bool, int] = dict(kept.groupBy("is_held").count().collect())
+        if counts:
+            self._events[name] = kept
+            self.set_aside[name] = counts.get(True, 0)
+
+    # ------------------------------------------------------------------ the manifest
+
+    def finish(self, findings: Findings) -> None:
+        """The batch is through."""
+        held = dict(self._before)
+        for name in self._events:
+            now = self._held_now(name)
+            held[name] = 0 if now is None else now.count()
+        verdicts = {}
+        if self._events:
+            verdicts = self._zone.write_verdicts(reduce(DataFrame.unionByName, self._events.values()), self._batch_id)
+        totals = {name: self._sums(model.SOURCE[name]) for name in self.rows if model.additive(name)}
+        self._zone.finish(
+            self._batch_id,
+            "quality_raw",
+            {
+                "seconds": round(time.monotonic() - findings.since, 3),
+                **findings.manifest(),
+                "tables": self.rows,
+                "excluded": self._excluded,
+                "set_aside": self.set_aside,
+                "held": held,
+                "verdicts": verdicts,
+                "sums": {name: {column: str(total) for column, total in of.items()} for name, of in totals.items()},
+            },
+        )
+        findings.close()
+        kept = (*self._bad.values(), *self._events.values(), *self._keys.values())
+        for frame in (*kept, *(() if self._held is None else (self._held,))):
+            frame.unpersist()
+
+    def _sums(self, table: SourceTable) -> dict[str, object]:
+        """Of the rows that are let through: as the source added them up, or, where some are not, added up here."""
+        of_source: Manifest | None = self._extract["tables"][table.name].get("sums")
+        if of_source and table.name not in self._excluded:
+            return {"rows": self.rows[table.name], **of_source}
+        rows = self._zone.read(self._job.spark, table, self._extract)
+        if table.name in self._bad:
+            rows = quarantine.without(rows, self._bad[table.name], table.key)
+        return dict(gates.sums(model.SHOWN_BY[table.name], rows))
+
+
+def _referring(table: SourceTable) -> list[Column]:
+    return [column for column in table.columns if column.references]
+
+
+def _depth(name: str) -> int:
+    """How many tables a row of this one leads through, reference by reference."""
+    return max((1 + _depth(column.referenced_table) for column in _referring(model.SOURCE[name])), default=0)
+
+
+def _crowd(evaluation: Evaluation, count: int) -> Outcome | None:
+    audit = evaluation.audit
+    reasons = "; ".join(str(one) for one in evaluation.failures if one.expectation.severity == "warning")
+    note = (
+        f"{count:,} of {audit.rows:,} would be set aside, and {quarantine.limit(audit.rows):,} may be "
+        f"(etl.py run --accept-quarantine {audit.table.name} lets them): {reasons}"
+    )
+    rule = Expectation("set_aside")
+    return replace(
+        Outcome(audit.table.name, rule, success=False, evaluated=audit.rows, seconds=0.0), unexpected=count, note=note
+    )
+
+
+def _hours_old(newest: str | None, taken_at: str) -> float | None:
+    if newest is None:
+        return None
+    try:
+        age = datetime.fromisoformat(taken_at) - datetime.fromisoformat(newest)
+    except ValueError:  # infinity, or before Christ: its row breaks a rule of its own
+        return None
+    return age.total_seconds() / 3600

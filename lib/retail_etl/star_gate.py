@@ -1,0 +1,95 @@
+"""The star gate: what a batch wrote on its branch, audited; then published. All rules here are critical: rows that
+break one were to be set aside before.
+"""
+
+import time
+from decimal import Decimal
+from functools import partial
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_etl import gates, model, quality, runtime
+from retail_etl.audit import Audit
+from retail_etl.expectations import Expectation
+from retail_etl.gates import Findings
+from retail_etl.history import latest
+from retail_etl.lake import Lake, branch_of
+from retail_etl.quality import Outcome
+from retail_etl.raw import Manifest, RawZone
+from retail_etl.runtime import Job
+from retail_etl.schema import BATCH_ID, StarTable
+
+Sums = dict[str, tuple[Decimal, Decimal]]
+"""`rows` or a column → what the raw gate let through, and what the star shows."""
+
+
+def run(job: Job, zone: RawZone, batch_id: int) -> int:
+    """Publish the batch, or reject it. Gives how many rows it wrote."""
+    lake = Lake(job.spark)
+    written = zone.expect_manifest(batch_id, "transform")["tables"]
+    intent = zone.manifest(batch_id, "publish_intent")
+    if intent is None:  # else an earlier run audited it and was cut off
+        findings = _evaluate(job, zone, lake, batch_id, written)
+        findings.keep(zone, lake)
+        if rejection := findings.rejection():
+            gates.reject(job, zone, batch_id, rejection)
+            raise rejection
+        findings.close()
+        snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
+        seconds = round(time.monotonic() - findings.since, 3)
+        body = {"batch_id": batch_id, "seconds": seconds, **findings.manifest(), "snapshots": snapshots}
+        intent = zone.note(batch_id, "publish_intent", body)
+    lake.publish(branch_of(batch_id), intent["snapshots"])
+    done = {name: intent.get(name) for name in ("seconds", "expectations", "reported")}
+    zone.finish(batch_id, "publish", {**done, "tables": intent["snapshots"]})
+    return sum(entry["rows"] for entry in written.values())
+
+
+def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manifest) -> Findings:
+    since = time.monotonic()
+    let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
+    facts = [table for table in model.STAR.values() if table.is_fact and table.sources[0] in let_through]
+    sums: dict[str, Sums] = runtime.side_by_side(
+        {table.name: partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]]) for table in facts}
+    )
+    audits = {name: partial(_audit, lake, batch_id, name, written, sums.get(name, {})) for name in written}
+    evaluations = quality.evaluate_all(audits, job.progress)
+    unwritten = [_accounted(name, found) for name, found in sums.items() if name not in written]
+    return Findings("star", batch_id, evaluations, unwritten, since)
+
+
+def _audit(lake: Lake, batch_id: int, name: str, written: Manifest, sums: Sums) -> Audit:
+    table = model.STAR[name]
+    whole = lake.rows(table, lake.latest(table, [batch_id]))
+    references = lake.references(table, lambda target: lake.latest(target, [batch_id]))
+    rows = whole.where(whole[BATCH_ID] == batch_id)
+    return Audit(table, rows, written[name]["rows"], references=references, whole=whole, sums=sums)
+
+
+def _sums(job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, let_through: dict[str, str]) -> Sums:
+    """What was let through must be there: as a version of this batch, or as the one that is current and its equal."""
+    whole = lake.rows(table, lake.latest(table, [batch_id]))
+    here = gates.sums(table, whole.where(F.col(BATCH_ID) == batch_id))
+    if here["rows"] != int(let_through["rows"]):
+        here = gates.plus(here, _unchanged(job, zone, batch_id, table, whole))
+    return {name: (Decimal(let_through[name]), total) for name, total in here.items()}
+
+
+def _unchanged(job: Job, zone: RawZone, batch_id: int, table: StarTable, whole: DataFrame) -> dict[str, Decimal]:
+    """The sums of the current versions of rows that the batch read again and that were as they are."""
+    source, extract = model.SOURCE[table.sources[0]], zone.expect_manifest(batch_id, "extract")
+    keys = gates.accepted(job, zone, source, extract).select(F.col(source.key).alias(table.key))
+    new = whole.where(F.col(BATCH_ID) == batch_id).select(table.key)
+    again = keys.join(new, on=table.key, how="left_anti")
+    versions = whole.join(again, on=table.key, how="left_semi")
+    return gates.sums(table, latest(table, versions))
+
+
+def _accounted(name: str, sums: Sums) -> Outcome:
+    """The same for a table that the batch wrote nothing of."""
+    wrong = [
+        f"{what}: {through:,} let through, {here:,} here" for what, (through, here) in sums.items() if through != here
+    ]
+    rows = int(sums["rows"][0])
+    return Outcome(name, Expectation("accounted"), not wrong, rows, 0.0, len(wrong), note="; ".join(wrong))
