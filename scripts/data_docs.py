@@ -191,19 +191,21 @@ def _block(table: Table, rules: list[Manifest]) -> Any:
     for rule, row in zip(rules, block.table, strict=True):
         row[-1] = _observed(rule)
         for part in row[1] if isinstance(row[1], list) else []:
-            _say_rows(part)
+            _say_rows(part, rule)
     if all(rule["success"] for rule in rules):
         # Where nothing is broken, nothing was counted.
         block.header_row, block.table = block.header_row[:-1], [row[:-1] for row in block.table]
     return block
 
 
-def _say_rows(part: Any) -> None:
+def _say_rows(part: Any, rule: Manifest) -> None:
     """Great Expectations counts and shows values; ours are rows and their keys."""
     if part.content_block_type == "table":
         part.header_row = ["Keys of some of them"]
     elif part.content_block_type == "string_template" and "unexpected_count" in part.string_template.get("params", {}):
-        part.string_template |= {"template": "$unexpected_count of $element_count rows break it.", "tag": "div"}
+        counts = rule["result"]
+        told = f"{counts['unexpected_count']:,} of {counts['element_count']:,} rows break it."
+        part.string_template |= {"template": told, "tag": "div"}
 
 
 def _in_our_words(rule: Manifest) -> Manifest:
@@ -220,8 +222,8 @@ def _in_our_words(rule: Manifest) -> Manifest:
             f'<span class="badge {severity}">{severity}</span>'
         )
     result = _escaped(rule.get("result") or {})
-    if keys := result.get("partial_unexpected_list"):
-        result["partial_unexpected_list"] = [str(key) for key in keys]
+    if keys := (rule.get("result") or {}).get("partial_unexpected_list"):
+        result["partial_unexpected_list"] = [escape(str(key)) for key in keys]
     # No row breaks a row count: some are too many, or not there.
     told["result"] = {} if config["type"] == _ROW_COUNT else result
     told["exception_info"] = _escaped(rule.get("exception_info") or {})

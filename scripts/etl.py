@@ -3,7 +3,9 @@
 
 import json
 import logging
+import os
 import sys
+import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -265,14 +267,43 @@ def status(lake: Lake = "", as_json: AsJson = False) -> None:
     """How fresh the lake is, its last batches and what the gates said of them, and from where each table is read."""
     from scripts.lake_status import read_status, show_status
 
-    place = lake or str(LocalPair().lake)
-    if "://" not in place and not Path(place).is_dir():
-        raise ConfigurationError(f"There is no lake in {place} yet: run the workflow first (etl.py run).")
-    found = read_status(RawZone(place))
+    found = read_status(_zone(lake))
     if as_json:
         print(json.dumps(found))
     else:
         show_status(output, found)
+
+
+@app.command()
+def report(
+    quality: Annotated[bool, typer.Option("--quality", help="What the quality gates found: Data Docs.")] = False,
+    to: Annotated[
+        str, typer.Option("--output", help="A folder (default: .local/data_docs), or s3://bucket/prefix.")
+    ] = "",
+    lake: Lake = "",
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser, where there is one.")] = True,
+) -> None:
+    """Build a static site of what the gates found in the last batches, and print its address."""
+    if not quality:
+        raise typer.BadParameter("a report of what? So far there is --quality.")
+    from scripts.data_docs import build
+
+    address = build(_zone(lake), to or str(LocalPair().home / "data_docs"))
+    print(address)
+    if show and address.startswith("file:") and sys.stdout.isatty() and _has_screen():
+        webbrowser.open(address)
+
+
+def _zone(lake: str) -> RawZone:
+    place = lake or str(LocalPair().lake)
+    if "://" not in place and not Path(place).is_dir():
+        raise ConfigurationError(f"There is no lake in {place} yet: run the workflow first (etl.py run).")
+    return RawZone(place)
+
+
+def _has_screen() -> bool:
+    """Whether a browser has somewhere to open: it would take the terminal where there is nothing else."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def main() -> None:
