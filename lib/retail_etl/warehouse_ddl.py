@@ -11,7 +11,8 @@ SCHEMA = "public"
 CONTROL = "etl"
 
 _COLUMNS = """
-SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       CASE WHEN a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid) ELSE 'nextval' END
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -106,13 +107,15 @@ def _current_view(table: StarTable) -> str:
 
 def _history_view(table: StarTable) -> str:
     key, serial = quoted(table.key), quoted(table.serial or "")
+    # By name: a column that somebody adds to the table would move those behind, which a view cannot follow.
+    columns = names((table.serial or "", *table.column_names), "f.")
     updated = f"({quoted('last_updated_date')} + {quoted(table.last_updated_time)})"
     following = f"OVER (PARTITION BY {key} ORDER BY {serial})"
     return (
         f"CREATE OR REPLACE VIEW {quoted(SCHEMA, f'{table.name}_history')} AS "
         "SELECT h.*, m.found_at AS deleted_at FROM ("
-        f"SELECT f.*, row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} AS "
-        f"valid_to, lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f) h "
+        f"SELECT {columns}, row_number() {following} AS version, {updated} AS valid_from, lead({updated}) {following} "
+        f"AS valid_to, lead({serial}) {following} IS NULL AS is_current FROM {quoted(SCHEMA, table.name)} f) h "
         f"LEFT JOIN etl.missing m ON h.is_current AND {_missing(table, 'h')}"
     )
 
@@ -138,21 +141,28 @@ def _differences(
     table: StarTable, found: dict[str, tuple[str, bool, str | None]], unique: set[tuple[str, str]]
 ) -> Iterator[str]:
     expected = {column.name: column for column in table.columns}
+    where = f"{SCHEMA}.{table.name}"
     for column in table.columns:
         fitting = _FITTING.get(column.type.warehouse, (column.type.warehouse,))
         if column.name not in found:
-            yield f"{table.name}.{column.name}: expected {fitting[0]}, but missing."
+            yield f"{where}.{column.name}: expected {fitting[0]}, but missing."
         elif (actual := found[column.name])[0] not in fitting:
-            yield f"{table.name}.{column.name}: expected {fitting[0]}, found {actual[0]}."
+            yield f"{where}.{column.name}: expected {fitting[0]}, found {actual[0]}."
         elif actual[1] and column.nullable:
-            yield f"{table.name}.{column.name}: must take NULL."
+            yield (
+                f"{where}.{column.name}: expected a column that takes NULL, found NOT NULL. "
+                f"ALTER TABLE {where} ALTER COLUMN {column.name} DROP NOT NULL."
+            )
     for name, (_, not_null, default) in found.items():
         if name == table.serial:
             if "nextval" not in (default or ""):
-                yield f"{table.name}.{name}: expected serial, found a column that does not count by itself."
+                yield f"{where}.{name}: expected serial, found a column that does not count by itself."
         elif name not in expected and not_null and default is None:
-            yield f"{table.name}.{name}: unknown, and must not be NULL: nobody would fill it."
+            yield (
+                f"{where}.{name}: unknown, and must not be NULL: nobody would fill it. Give it a default, or "
+                f"ALTER TABLE {where} ALTER COLUMN {name} DROP NOT NULL."
+            )
     if table.serial and table.serial not in found:
-        yield f"{table.name}.{table.serial}: expected serial, but missing."
+        yield f"{where}.{table.serial}: expected serial, but missing."
     if not table.is_fact and (table.name, table.key) not in unique:
-        yield f"{table.name}.{table.key}: must be unique (a primary key)."
+        yield f"{where}.{table.key}: must be unique (a primary key)."
