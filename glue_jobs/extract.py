@@ -27,5 +27,12 @@ def run(job: Job) -> Result:
 
 if __name__ == "__main__":
     runtime.main(
-        run, ("lake",), source_secret="", source_time_zone="", accept_deletions="", accept_source="", redrive=""
+        run,
+        ("lake",),
+        source_secret="",
+        source_time_zone="",
+        accept_deletions="",
+        accept_source="",
+        accept_contract="",
+        redrive="",
     )

@@ -12,13 +12,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_etl import deletions, extraction, gates, model, quarantine, reconcile, runtime
+from retail_etl.contract import SourceColumn
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.lake import Lake
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.reconcile import Comparison, Sides
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import StarTable
-from retail_etl.source import Snapshot, SourceColumn, open_snapshot
+from retail_etl.source import Snapshot, open_snapshot
 from retail_etl.warehouse import Warehouse, open_warehouse
 
 

@@ -46,13 +46,27 @@ Accepted = Annotated[
         "--accept-deletions", metavar="TABLE", help="Believe that so many rows of this source table are gone."
     ),
 ]
+AcceptContract = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-contract",
+        metavar="TABLE",
+        help="Go on although this source table's columns hold less than they did; it is read whole, once.",
+    ),
+]
 AcceptSource = Annotated[
     bool, typer.Option("--accept-source", help="Go on although the lake was fed by another database: it was moved.")
 ]
 
 
-def _variables(accept_deletions: list[str] | None, accept_source: bool) -> dict[str, str]:
-    return {"accept_deletions": ",".join(accept_deletions or []), "accept_source": str(accept_source).lower()}
+def _variables(
+    accept_deletions: list[str] | None, accept_contract: list[str] | None, accept_source: bool
+) -> dict[str, str]:
+    return {
+        "accept_deletions": ",".join(accept_deletions or []),
+        "accept_contract": ",".join(accept_contract or []),
+        "accept_source": str(accept_source).lower(),
+    }
 
 
 def _run_workflow(
@@ -85,13 +99,14 @@ def run(
     lake: Lake = "",
     as_json: AsJson = False,
     accept_deletions: Accepted = None,
+    accept_contract: AcceptContract = None,
     accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/.
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
-    accepted = _variables(accept_deletions, accept_source)
+    accepted = _variables(accept_deletions, accept_contract, accept_source)
     _end(_run_workflow(lake, accepted, source=source, warehouse=warehouse), as_json)
 
 
@@ -116,6 +131,7 @@ def reconcile(
     heal: Annotated[bool, typer.Option("--heal", help="Extract and write again what differs.")] = False,
     as_json: AsJson = False,
     accept_deletions: Accepted = None,
+    accept_contract: AcceptContract = None,
     accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow, then compare source, lake and warehouse, key range by key range.
@@ -123,7 +139,7 @@ def reconcile(
     Exit code 0: they are equal (with --heal: now). 1: a stage failed. 2: they differ. 3: equal but for deletions that
     wait for --accept-deletions.
     """
-    accepted = _variables(accept_deletions, accept_source)
+    accepted = _variables(accept_deletions, accept_contract, accept_source)
     caught_up = _run_workflow(lake, accepted, source=source, warehouse=warehouse)
     if caught_up.status == "failed":
         _end(caught_up, as_json)

@@ -6,21 +6,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from retail_etl import model, runtime
+from retail_etl import contract, model, runtime
+from retail_etl.contract import Declared, SourceColumn
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
-from retail_etl.schema import KeyRange
-from retail_etl.source import Reading, Snapshot, SourceColumn
+from retail_etl.schema import LARGEST_INT, SMALLEST_INT, KeyRange
+from retail_etl.source import Reading, Snapshot
+
+EVERY_KEY: KeyRange = (SMALLEST_INT, LARGEST_INT)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a batch would read. `accepted`: the tables whose deletions somebody has confirmed."""
+    """What a batch would read. `accepted`: the tables whose deletions somebody has confirmed. `news`: what its manifest
+    is the first to say of the source's columns.
+    """
 
     readings: list[Reading]
     columns: Mapping[str, list[SourceColumn]]
     accepted: frozenset[str]
+    news: list[str]
 
     @property
     def is_empty(self) -> bool:
@@ -35,12 +41,17 @@ class Plan:
 
 def accepted_deletions(job: Job) -> frozenset[str]:
     """The tables of the option `accept_deletions`; ConfigurationError where one is none of the source's."""
-    accepted = frozenset(filter(None, job.options.get("accept_deletions", "").split(",")))
-    if unknown := accepted - set(model.SOURCE):
+    return _tables_of(job, "accept_deletions")
+
+
+def _tables_of(job: Job, option: str) -> frozenset[str]:
+    named = frozenset(filter(None, job.options.get(option, "").split(",")))
+    if unknown := named - set(model.SOURCE):
         raise ConfigurationError(
-            f"--accept-deletions {', '.join(unknown)}: no such source table. There are {', '.join(model.SOURCE)}."
+            f"--{option.replace('_', '-')} {', '.join(sorted(unknown))}: no such source table. "
+            f"There are {', '.join(model.SOURCE)}."
         )
-    return accepted
+    return named
 
 
 def redriven(job: Job) -> frozenset[str]:
@@ -54,15 +65,27 @@ def redriven(job: Job) -> frozenset[str]:
 
 
 def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
-    """StateError where the lake was fed by another database so far, unless the option `accept_source` allows it."""
-    now_fed_by = snapshot.identity
-    fed_by = (zone.last_extract() or {}).get("snapshot", {}).get("source", now_fed_by)
+    """StateError where the lake was fed by another database so far, unless the option `accept_source` allows it.
+
+    ContractError where the source is not as the model says; or where a column is narrower than the last extraction saw
+    it, unless the option `accept_contract` names its table.
+    """
+    last, now_fed_by = zone.last_extract() or {}, snapshot.identity
+    fed_by = last.get("snapshot", {}).get("source", now_fed_by)
     if fed_by != now_fed_by and job.options.get("accept_source") != "true":
         raise StateError(
             f"{zone.location} was fed by the database '{fed_by['database']}' of system {fed_by['system_identifier']}, "
             f"and this is '{now_fed_by['database']}' of system {now_fed_by['system_identifier']}: rows of two sources "
             "must not mix. Give another lake; or, where it is the same data that was moved, --accept-source."
         )
+    accepted = _tables_of(job, "accept_contract")
+    seen = {name: entry for name, entry in last.get("tables", {}).items() if name not in accepted}
+    snapshot.check_contract(model.SOURCE, _declared(seen))
+
+
+def _declared(tables: Manifest) -> dict[str, Declared]:
+    """Source table → the types that its entry in a manifest names; none in the manifests of the first versions."""
+    return {name: entry.get("declared", {}) for name, entry in tables.items()}
 
 
 def plan(
@@ -73,15 +96,24 @@ def plan(
 ) -> Plan:
     """What is new since the last extraction. `ranges`: source table → keys that are to be read in any case.
 
-    ContractError where the source is not as the model says.
+    ContractError where the source is not as the model says. What is narrower than it was, `check_source` has found
+    accepted: such a table is read whole, for what was cut kept its `last_updated`. So there is a batch to note it.
     """
     columns = snapshot.check_contract(model.SOURCE)
-    previous = _still_there(zone, (zone.last_extract() or {}).get("tables", {}), accepted)
+    last = (zone.last_extract() or {}).get("tables", {})
+    narrowed = [name for name, seen in _declared(last).items() if contract.narrowed(columns[name], seen)]
+    ranges = {**(ranges or {}), **{name: [EVERY_KEY] for name in narrowed}}
+    previous = _still_there(zone, last, accepted)
     readings = [
-        snapshot.plan(table, columns[table.name], previous.get(table.name), (ranges or {}).get(table.name, ()))
+        snapshot.plan(table, columns[table.name], previous.get(table.name), ranges.get(table.name, ()))
         for table in model.SOURCE.values()
     ]
-    return Plan(readings, columns, accepted)
+    news = [
+        sentence
+        for name, table in model.SOURCE.items()
+        for sentence in contract.unknown(table, columns[name], last.get(name, {}))
+    ]
+    return Plan(readings, columns, accepted, news)
 
 
 def _still_there(zone: RawZone, previous: Manifest, accepted: frozenset[str]) -> Manifest:
@@ -94,6 +126,7 @@ def _still_there(zone: RawZone, previous: Manifest, accepted: frozenset[str]) ->
 def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
     """Write the batch; gives its id."""
     started = now()
+    snapshot.warnings += planned.news
     batch_id = zone.claim()
     _ = job.spark  # started once, before the tables are read side by side
     largest_first = sorted(planned.readings, key=lambda reading: -(reading.rows or 0))

@@ -1,20 +1,21 @@
-"""totesys over JDBC: one snapshot for all tables, fences, what changed since, and whether the contract holds."""
+"""totesys over JDBC: one snapshot for all tables, fences, and what changed since."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from pg8000.native import Connection
 from pyspark.sql import DataFrame, SparkSession
 
-from retail_etl import model, spark
+from retail_etl import contract, model, spark
+from retail_etl.contract import SCHEMA, Declared, FoundTable, SourceColumn
 from retail_etl.errors import ContractError, DatabaseError
 from retail_etl.postgres import APPLICATION, FAILURES, Database, close, quoted
 from retail_etl.schema import KeyRange, SourceTable
 
-SCHEMA = "public"
 OVERLAP = "15 minutes"
 ROWS_PER_PARTITION = 250_000
 FETCH_SIZE = 10_000
@@ -51,18 +52,10 @@ SELECT c.relname, a.attname, format_type(a.atttypid, NULL), format_type(a.atttyp
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY(:tables)
+ WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+   AND (CAST(:tables AS text[]) IS NULL OR c.relname = ANY(CAST(:tables AS text[])))
  ORDER BY c.relname, a.attnum
 """
-
-
-@dataclass(frozen=True)
-class SourceColumn:
-    """A column that the source has. `kind` is its type without length or precision, `declared` with it."""
-
-    name: str
-    kind: str
-    declared: str
 
 
 @dataclass(frozen=True)
@@ -114,44 +107,26 @@ class Snapshot:
 
     # ------------------------------------------------------------------ contract
 
-    def check_contract(self, tables: Mapping[str, SourceTable]) -> dict[str, list[SourceColumn]]:
-        """Compare the source with the model; ContractError names everything that does not fit.
+    def check_contract(
+        self, tables: Mapping[str, SourceTable], seen: Mapping[str, Declared] = MappingProxyType({})
+    ) -> dict[str, list[SourceColumn]]:
+        """Compare the source with the model, and with what was `seen` of it; ContractError names all that does not fit.
 
         Gives the columns that each table has, those included that the model does not know.
         """
-        found: dict[str, list[SourceColumn]] = {}
-        readable: dict[str, bool] = {}
-        for table, column, kind, declared, may_read in self._run(_COLUMNS, schema=SCHEMA, tables=list(tables)):
-            readable[table] = may_read
-            found.setdefault(table, []).append(SourceColumn(column, kind, declared))
-        problems = [problem for table in tables.values() for problem in self._problems(table, found, readable)]
-        if problems:
-            raise ContractError(
-                f"The {self.database} is not as the model says, and nothing was read. " + " ".join(problems)
-            )
-        return found
+        found = self._catalog(list(tables))
+        if tables.keys() - found.keys():
+            found = self._catalog(None)  # it may be there under another name
+        if problems := list(contract.problems(tables, found, seen, self.database.user)):
+            raise ContractError(f"The {self.database} is not as expected, and nothing was read. " + " ".join(problems))
+        return {name: found[name].columns for name in tables}
 
-    def _problems(
-        self, table: SourceTable, found: Mapping[str, list[SourceColumn]], readable: Mapping[str, bool]
-    ) -> Iterator[str]:
-        where = f"{SCHEMA}.{table.name}"
-        if table.name not in found:
-            yield f"Table {where}: expected, but missing. Create or rename it back, or take it out of model.py."
-            return
-        if not readable[table.name]:
-            yield f'Table {where}: no right to read it. GRANT SELECT ON {where} TO "{self.database.user}".'
-            return
-        kinds = {column.name: column for column in found[table.name]}
-        for column in table.columns:
-            actual = kinds.get(column.name)
-            expected = " or ".join(column.type.source)
-            if actual is None:
-                yield f"Column {where}.{column.name}: expected {expected}, but missing. Restore it, or change model.py."
-            elif actual.kind not in column.type.source:
-                yield (
-                    f"Column {where}.{column.name}: expected {expected}, found {actual.declared}. "
-                    "Change it back, or change its type in model.py."
-                )
+    def _catalog(self, tables: list[str] | None) -> dict[str, FoundTable]:
+        """What the schema has of these tables and views; of all where none are named."""
+        found: dict[str, FoundTable] = {}
+        for table, column, kind, declared, may_read in self._run(_COLUMNS, schema=SCHEMA, tables=tables):
+            found.setdefault(table, FoundTable(may_read, [])).columns.append(SourceColumn(column, kind, declared))
+        return found
 
     # ------------------------------------------------------------------ what changed
 
@@ -165,12 +140,11 @@ class Snapshot:
         """What is to be read of the table. `previous`: its entry in the manifest of the last extraction. `ranges`: keys
         that are to be read in any case, changed or not; a snapshot table is read whole where there are some.
         """
-        unknown = [column.name for column in columns if column.name not in table.column_names]
         if table.extract == "incremental":
             rows, state = self._plan_incremental(table, previous, ranges)
         else:
             rows, state = self._plan_snapshot(table, None if ranges else previous)
-        return Reading(table, rows, {"mode": table.extract, "unknown_columns": unknown, **state})
+        return Reading(table, rows, {"mode": table.extract, **contract.noted(table, columns), **state})
 
     def _plan_snapshot(self, table: SourceTable, previous: dict[str, Any] | None) -> tuple[int | None, dict[str, Any]]:
         fingerprint = self._fingerprint(table, None)
