@@ -17,6 +17,10 @@ class StorageError(RetailEtlError):
     """An object of the lake cannot be read or written."""
 
 
+class MetricsError(RetailEtlError):
+    """CloudWatch cannot be reached, or refuses what was measured."""
+
+
 class SparkError(RetailEtlError):
     """Spark could not do its work, and it was neither of our own code's errors nor a database's."""
 

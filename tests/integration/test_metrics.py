@@ -1,0 +1,127 @@
+"""Metrics, sent to a server that speaks CloudWatch's protocol, and read back from it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.httpsession import URLLib3Session
+from moto.server import ThreadedMotoServer
+
+from retail_etl.errors import MetricsError
+from retail_etl.metrics import Metric, publish
+
+NAMESPACE = "retail-etl"
+
+
+class Wire:
+    """Counts the requests that go over it; the first `lost` of them do not arrive."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.requests = 0
+        self.lost = 0
+        send = URLLib3Session.send
+
+        def counted(session: URLLib3Session, request: Any) -> Any:
+            self.requests += 1
+            if self.requests <= self.lost:
+                raise EndpointConnectionError(endpoint_url=request.url)
+            return send(session, request)
+
+        monkeypatch.setattr(URLLib3Session, "send", counted)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedMotoServer]:
+    started = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    yield started
+    reset = HTTPConnection(host, port)  # all servers of a process share what they hold
+    reset.request("POST", "/moto-api/reset")
+    assert reset.getresponse().read()
+    reset.close()
+    started.stop()
+
+
+@pytest.fixture
+def wire(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(monkeypatch)
+
+
+def _read_back(name: str, **dimensions: str) -> tuple[float, float, str]:
+    """Samples, sum and unit of the last hour."""
+    now = datetime.now(UTC)
+    points = boto3.client("cloudwatch").get_metric_statistics(
+        Namespace=NAMESPACE,
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now + timedelta(minutes=1),
+        Period=7200,
+        Statistics=["SampleCount", "Sum"],
+    )["Datapoints"]
+    (point,) = points
+    return point["SampleCount"], point["Sum"], point["Unit"]
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("server")
+def test_what_is_published_can_be_read_back_by_name_and_dimensions() -> None:
+    publish(
+        NAMESPACE,
+        [
+            Metric("QuarantinedRows", 3, "Count", {"Table": "payment", "Layer": "raw"}),
+            Metric("QuarantinedRows", 4, "Count", {"Table": "design", "Layer": "raw"}),
+            Metric("Freshness", 12.5, "Seconds"),
+        ],
+    )
+    assert _read_back("QuarantinedRows", Table="payment", Layer="raw") == (1, 3, "Count")
+    assert _read_back("QuarantinedRows", Table="design", Layer="raw") == (1, 4, "Count")
+    assert _read_back("Freshness") == (1, 12.5, "Seconds")
+
+
+@pytest.mark.integration
+def test_more_than_one_call_takes_go_in_several_and_none_go_in_no_call(wire: Wire) -> None:
+    publish(NAMESPACE, [])
+    assert wire.requests == 0
+    publish(NAMESPACE, (Metric("Rows", number, "Count") for number in range(2001)))
+    assert wire.requests == 3
+    assert _read_back("Rows") == (2001, 2000 * 2001 / 2, "Count")
+
+
+@pytest.mark.integration
+def test_a_call_that_is_lost_is_made_again(wire: Wire) -> None:
+    wire.lost = 1
+    publish(NAMESPACE, [Metric("Rows", 7, "Count")])
+    assert wire.requests == 2
+    assert _read_back("Rows") == (1, 7, "Count")
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("server")
+def test_what_cloudwatch_refuses_is_one_sentence() -> None:
+    with pytest.raises(MetricsError, match=r"metrics of retail-etl \(.*InvalidParameterValue.*PutMetricData"):
+        publish(NAMESPACE, [Metric("Rows", float("nan"), "Count")])
+
+
+@pytest.mark.integration
+def test_a_cloudwatch_that_cannot_be_reached_is_one_sentence(wire: Wire) -> None:
+    wire.lost = 99
+    with pytest.raises(MetricsError, match=r"Could not connect .* Check that it can be reached"):
+        publish(NAMESPACE, [Metric("Rows", 7, "Count")])
+    assert wire.requests == 5
+
+
+@pytest.mark.integration
+def test_without_a_region_it_is_the_same_error(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(MetricsError, match="You must specify a region"):
+        publish(NAMESPACE, [])
