@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,77 +18,30 @@ from rich.table import Table  # noqa: E402
 
 from retail_etl import lease  # noqa: E402
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
-from retail_etl.postgres import Database  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
-from scripts import demo_data  # noqa: E402
-from scripts.display import RunDisplay, console, output, show_error, show_run  # noqa: E402
+from scripts import demo_data, quarantine  # noqa: E402
+from scripts.demo_shown import show_changes, show_counts  # noqa: E402
+from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
-from scripts.workflow import REBUILD, RECONCILE, Pipeline, Run, only, read_pipeline, run_pipeline  # noqa: E402
-
-DIFFERS = 2
-NEEDS_ATTENTION = 3
-NO_VARIABLES: Mapping[str, str] = {}
+from scripts.options import (  # noqa: E402
+    AcceptContract,
+    AcceptDeletions,
+    AcceptQuarantine,
+    AcceptSource,
+    AcceptVolume,
+    AsJson,
+    Force,
+    Lake,
+    Source,
+    Warehouse,
+    named,
+)
+from scripts.running import end, note, run_workflow  # noqa: E402
+from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
-
-Source = Annotated[str, typer.Option(envvar="SOURCE_URL", help="postgresql://user:password@host:port/database")]
-Warehouse = Annotated[str, typer.Option(envvar="WAREHOUSE_URL", help="postgresql://user:password@host:port/database")]
-Lake = Annotated[str, typer.Option(envvar="LAKE", help="A folder, or s3://bucket/prefix.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
-
-
-Force = Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")]
-Accepted = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--accept-deletions", metavar="TABLE", help="Believe that so many rows of this source table are gone."
-    ),
-]
-AcceptContract = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--accept-contract",
-        metavar="TABLE",
-        help="Go on although this source table's columns hold less than they did; it is read whole, once.",
-    ),
-]
-AcceptSource = Annotated[
-    bool, typer.Option("--accept-source", help="Go on although the lake was fed by another database: it was moved.")
-]
-
-
-def _variables(
-    accept_deletions: list[str] | None, accept_contract: list[str] | None, accept_source: bool
-) -> dict[str, str]:
-    return {
-        "accept_deletions": ",".join(accept_deletions or []),
-        "accept_contract": ",".join(accept_contract or []),
-        "accept_source": str(accept_source).lower(),
-    }
-
-
-def _run_workflow(
-    lake: str,
-    variables: Mapping[str, str] = NO_VARIABLES,
-    pipeline: Pipeline | None = None,
-    **urls: str,
-) -> Run:
-    """Run a pipeline. `urls`: of the databases that it needs, by role; the embedded one where it is empty."""
-    pair = LocalPair()
-    if not all(urls.values()):
-        pair.up(note=_note)
-    databases = {role: Database.from_url(role, url or pair.url(role)) for role, url in urls.items()}
-    variables = {**variables, "lake": lake or str(pair.lake)}
-    display = RunDisplay()
-    try:
-        return run_pipeline(pipeline or read_pipeline(), variables, databases, display.stage)
-    finally:
-        display.close()
-
-
-def _note(table: str, rows: int) -> None:
-    console.print(f"  {table:<18} {rows:>10,} rows")
+app.add_typer(quarantine.app, name="quarantine")
 
 
 @app.command()
@@ -98,29 +50,24 @@ def run(
     warehouse: Warehouse = "",
     lake: Lake = "",
     as_json: AsJson = False,
-    accept_deletions: Accepted = None,
+    accept_deletions: AcceptDeletions = None,
     accept_contract: AcceptContract = None,
+    accept_quarantine: AcceptQuarantine = None,
+    accept_volume: AcceptVolume = None,
     accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/.
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
-    accepted = _variables(accept_deletions, accept_contract, accept_source)
-    _end(_run_workflow(lake, accepted, source=source, warehouse=warehouse), as_json)
-
-
-def _end(done: Run, as_json: bool) -> None:
-    """Show what was done, and exit with the code that tells it."""
-    show_run(done)
-    if as_json:
-        print(json.dumps(done.as_json()))
-    if done.status == "failed":
-        raise typer.Exit(1)
-    if done.differs:
-        raise typer.Exit(DIFFERS)
-    if done.needs_attention:
-        raise typer.Exit(NEEDS_ATTENTION)
+    accepted = {
+        "accept_deletions": named(accept_deletions),
+        "accept_contract": named(accept_contract),
+        "accept_quarantine": named(accept_quarantine),
+        "accept_volume": named(accept_volume),
+        "accept_source": str(accept_source).lower(),
+    }
+    end(run_workflow(lake, accepted, source=source, warehouse=warehouse), as_json)
 
 
 @app.command()
@@ -130,8 +77,10 @@ def reconcile(
     lake: Lake = "",
     heal: Annotated[bool, typer.Option("--heal", help="Extract and write again what differs.")] = False,
     as_json: AsJson = False,
-    accept_deletions: Accepted = None,
+    accept_deletions: AcceptDeletions = None,
     accept_contract: AcceptContract = None,
+    accept_quarantine: AcceptQuarantine = None,
+    accept_volume: AcceptVolume = None,
     accept_source: AcceptSource = False,
 ) -> None:
     """Run the workflow, then compare source, lake and warehouse, key range by key range.
@@ -139,12 +88,18 @@ def reconcile(
     Exit code 0: they are equal (with --heal: now). 1: a stage failed. 2: they differ. 3: equal but for deletions that
     wait for --accept-deletions.
     """
-    accepted = _variables(accept_deletions, accept_contract, accept_source)
-    caught_up = _run_workflow(lake, accepted, source=source, warehouse=warehouse)
+    accepted = {
+        "accept_deletions": named(accept_deletions),
+        "accept_contract": named(accept_contract),
+        "accept_quarantine": named(accept_quarantine),
+        "accept_volume": named(accept_volume),
+        "accept_source": str(accept_source).lower(),
+    }
+    caught_up = run_workflow(lake, accepted, source=source, warehouse=warehouse)
     if caught_up.status == "failed":
-        _end(caught_up, as_json)
+        end(caught_up, as_json)
     variables = {**accepted, "heal": str(heal).lower()}
-    _end(_run_workflow(lake, variables, read_pipeline(RECONCILE), source=source, warehouse=warehouse), as_json)
+    end(run_workflow(lake, variables, read_pipeline(RECONCILE), source=source, warehouse=warehouse), as_json)
 
 
 @app.command()
@@ -162,10 +117,10 @@ def rebuild(
     if not force:
         typer.confirm(f"Put what is built anew in the place of all that the {what} holds?", abort=True, err=True)
     if what == "lake":
-        done = _run_workflow(lake, pipeline=read_pipeline(REBUILD))
+        done = run_workflow(lake, pipeline=read_pipeline(REBUILD))
     else:
-        done = _run_workflow(lake, {"rebuild": "true"}, only(read_pipeline(), "load"), warehouse=warehouse)
-    _end(done, as_json)
+        done = run_workflow(lake, {"rebuild": "true"}, only(read_pipeline(), "load"), warehouse=warehouse)
+    end(done, as_json)
 
 
 @app.command()
@@ -173,17 +128,17 @@ def demo(scale: float = 1.0) -> None:
     """Fill a source, run the workflow, change the source, run again, and show what arrived."""
     pair = LocalPair()
     console.rule("The source: embedded PostgreSQL")
-    pair.up(scale, _note)
+    pair.up(scale, note)
     console.rule("First run")
-    _checked(_run_workflow("", source="", warehouse=""))
+    _checked(run_workflow("", source="", warehouse=""))
     console.rule("The application works on: 200 changes")
     with pair.owner() as connection:
         changes = demo_data.simulate(connection, 200, deletes=False)
-    _show_changes(changes)
+    show_changes(changes)
     console.rule("Second run: only what changed")
-    _checked(_run_workflow("", source="", warehouse=""))
+    _checked(run_workflow("", source="", warehouse=""))
     console.rule("What arrived")
-    _show_counts(pair)
+    show_counts(pair)
     console.print('Look further: etl.py query "SELECT * FROM fact_sales_order_history WHERE version > 1 LIMIT 5"')
 
 
@@ -193,41 +148,11 @@ def _checked(done: Run) -> None:
         raise typer.Exit(1)
 
 
-def _show_changes(changes: dict[str, dict[str, int]]) -> None:
-    table = Table("table", "inserted", "updated", "deleted", box=None, pad_edge=False)
-    for name, counts in changes.items():
-        table.add_row(name, *(f"{counts[how]:,}" for how in ("inserted", "updated", "deleted")))
-    console.print(table)
-
-
-def _show_counts(pair: LocalPair) -> None:
-    from scripts import lake_query
-
-    table = Table("source", "rows", "star", "lake, current", "warehouse, current", box=None, pad_edge=False)
-    pairs = [
-        ("sales_order", "fact_sales_order"),
-        ("purchase_order", "fact_purchase_order"),
-        ("transaction", "dim_transaction"),
-        ("payment", "fact_payment"),
-        ("staff", "dim_staff"),
-        ("design", "dim_design"),
-    ]
-    lake = lake_query.connect(str(pair.lake))
-    with pair.owner() as source, Database.from_url("warehouse", pair.warehouse_url).connect() as warehouse:
-        for origin, star in pairs:
-            count = f"SELECT count(*) FROM {star}_current"
-            (rows,) = source.run(f"SELECT count(*) FROM {origin}")[0]
-            (in_lake,) = lake.sql(count).fetchone() or (0,)
-            (loaded,) = warehouse.run(count)[0]
-            table.add_row(origin, f"{rows:,}", star, f"{in_lake:,}", f"{loaded:,}")
-    output.print(table)
-
-
 @app.command()
 def up(scale: float = 1.0) -> None:
     """Start the embedded databases; fill the source where it is empty."""
     pair = LocalPair()
-    pair.up(scale, _note)
+    pair.up(scale, note)
     console.print("The embedded databases run. Stop them with: etl.py down")
 
 
@@ -259,9 +184,9 @@ def simulate(
 ) -> None:
     """Insert, update and delete in the embedded source, as an application would."""
     pair = LocalPair()
-    pair.up(note=_note)
+    pair.up(note=note)
     with pair.owner() as connection:
-        _show_changes(demo_data.simulate(connection, changes, seed, deletes=deletes))
+        show_changes(demo_data.simulate(connection, changes, seed, deletes=deletes))
 
 
 @app.command()

@@ -141,7 +141,7 @@ def _unless_null(rule: Expectation, is_right: SparkColumn) -> SparkColumn:
 def _not_a_date(audit: Audit, rule: Expectation) -> SparkColumn:
     text = F.col(rule.column.name)
     day = _try_cast(rule.column.name, "date")
-    return _unless_null(rule, text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$") & day.between(*_span()))
+    return _unless_null(rule, text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\z") & day.between(*_span()))
 
 
 def _not_a_time(audit: Audit, rule: Expectation) -> SparkColumn:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from retail_etl import contract, model, runtime
+from retail_etl import contract, gates, model, runtime
 from retail_etl.contract import Declared, SourceColumn
-from retail_etl.errors import ConfigurationError, StateError
+from retail_etl.errors import StateError
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
 from retail_etl.schema import LARGEST_INT, SMALLEST_INT, KeyRange
@@ -41,27 +41,14 @@ class Plan:
 
 def accepted_deletions(job: Job) -> frozenset[str]:
     """The tables of the option `accept_deletions`; ConfigurationError where one is none of the source's."""
-    return _tables_of(job, "accept_deletions")
-
-
-def _tables_of(job: Job, option: str) -> frozenset[str]:
-    named = frozenset(filter(None, job.options.get(option, "").split(",")))
-    if unknown := named - set(model.SOURCE):
-        raise ConfigurationError(
-            f"--{option.replace('_', '-')} {', '.join(sorted(unknown))}: no such source table. "
-            f"There are {', '.join(model.SOURCE)}."
-        )
-    return named
+    return gates.tables_of(job, "accept_deletions")
 
 
 def redriven(job: Job) -> frozenset[str]:
     """The tables of the option `redrive`, `all` being all of them; ConfigurationError where there is no such table."""
-    named = frozenset(filter(None, job.options.get("redrive", "").split(",")))
-    if unknown := named - set(model.SOURCE) - {"all"}:
-        raise ConfigurationError(
-            f"--table {', '.join(unknown)}: no such source table. There are {', '.join(model.SOURCE)}."
-        )
-    return frozenset(model.SOURCE) if "all" in named else named
+    if job.options.get("redrive") == "all":
+        return frozenset(model.SOURCE)
+    return gates.tables_of(job, "redrive")
 
 
 def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
@@ -78,7 +65,7 @@ def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
             f"and this is '{now_fed_by['database']}' of system {now_fed_by['system_identifier']}: rows of two sources "
             "must not mix. Give another lake; or, where it is the same data that was moved, --accept-source."
         )
-    accepted = _tables_of(job, "accept_contract")
+    accepted = gates.tables_of(job, "accept_contract")
     seen = {name: entry for name, entry in last.get("tables", {}).items() if name not in accepted}
     snapshot.check_contract(model.SOURCE, _declared(seen))
 

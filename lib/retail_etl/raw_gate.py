@@ -44,6 +44,7 @@ class _RawGate:
 
     def __init__(self, job: Job, zone: RawZone, batch_id: int) -> None:
         self._job, self._zone, self._batch_id = job, zone, batch_id
+        self._accepts = {name: gates.tables_of(job, name) for name in ("accept_quarantine", "accept_volume")}
         self._extract = zone.expect_manifest(batch_id, "extract")
         self.lake = Lake(job.spark)
         self.lake.create_missing()
@@ -74,8 +75,7 @@ class _RawGate:
         return Findings("raw", self._batch_id, evaluations, [crowd for crowd in crowds if crowd], since)
 
     def _may(self, name: str) -> bool:
-        accepted = self._job.options.get("accept_quarantine", "").split(",")
-        return name in accepted or self.set_aside[name] <= quarantine.limit(self.rows[name])
+        return name in self._accepts["accept_quarantine"] or self.set_aside[name] <= quarantine.limit(self.rows[name])
 
     def _evaluate(self, table: SourceTable) -> Evaluation:
         since = time.monotonic()
@@ -89,14 +89,13 @@ class _RawGate:
 
     def _audit(self, table: SourceTable) -> Audit:
         entry = self._extract["tables"][table.name]
-        accepts_volume = table.name in self._job.options.get("accept_volume", "").split(",")
         return Audit(
             table,
             self._zone.read(self._job.spark, table, self._extract),
             self.rows[table.name],
             unreadable=UNREADABLE,
             references={column.references or "": self._targets(table, column) for column in _referring(table)},
-            usual_rows=None if accepts_volume else self._usual.get(table.name),
+            usual_rows=None if table.name in self._accepts["accept_volume"] else self._usual.get(table.name),
             hours_old=_hours_old(entry.get("greatest_last_updated"), self._extract["snapshot"]["taken_at"]),
         )
 
