@@ -27,4 +27,4 @@ def run(job: Job) -> Result:
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake", "layer"), accept_quarantine="", accept_volume="")
+    runtime.main(run, ("lake", "layer"), accept_quarantine="", accept_volume="", metrics_namespace="")

@@ -26,6 +26,7 @@ def read_status(zone: RawZone) -> Status:
         "published": _published(zone),
         "certificate": zone.last_certificate(),
         "withheld_deletions": zone.withheld_deletions(),
+        "quarantine": zone.held(),
         "batches": batches,
         "watermarks": [_watermark(name, tables[name]) for name in model.SOURCE if name in tables],
     }
@@ -41,6 +42,10 @@ def _batch(zone: RawZone, batch_id: int) -> Status:
         "started_at": extract.get("started_at"),
         "rows": sum(entry["rows"] or 0 for entry in extract.get("tables", {}).values()),
         "state": "rejected" if rejection else done[-1] if done else "not extracted",
+        "set_aside": sum(manifests.get("quality_raw", {}).get("set_aside", {}).values()),
+        "reported": [
+            line for stage in ("quality_raw", "publish") for line in manifests.get(stage, {}).get("reported") or []
+        ],
         "rejected_because": rejection["reason"] if rejection else None,
         "stages": done,
         "expectations": {
@@ -79,7 +84,14 @@ def _watermark(name: str, entry: Manifest) -> Status:
 def show_status(console: Console, status: Status) -> None:
     """The status on one screen."""
     console.print(
-        _freshness(status), *_completeness(status), Text(), *_batches(status), Text(), *_watermarks(status), sep="\n"
+        _freshness(status),
+        *_completeness(status),
+        *_quarantine(status),
+        Text(),
+        *_batches(status),
+        Text(),
+        *_watermarks(status),
+        sep="\n",
     )
 
 
@@ -108,8 +120,20 @@ def _completeness(status: Status) -> list[RenderableType]:
     ]
 
 
+def _quarantine(status: Status) -> list[RenderableType]:
+    held = status["quarantine"]
+    lines: list[RenderableType] = [Text("Nothing is in quarantine.")]
+    if held:
+        rows = ", ".join(f"{count:,} of {table}" for table, count in held.items())
+        lines = [Text(f"in quarantine: {rows}. etl.py quarantine list says why.", style="yellow")]
+    reported = status["batches"][0]["reported"] if status["batches"] else []
+    return [*lines, *(Text(f"reported: {line}", style="dim") for line in reported)]
+
+
 def _batches(status: Status) -> list[RenderableType]:
-    table = Table("batch", "started (UTC)", "rows", "last stage", "raw gate", "star gate", box=None, pad_edge=False)
+    table = Table(
+        "batch", "started (UTC)", "rows", "last stage", "raw gate", "set aside", "star gate", box=None, pad_edge=False
+    )
     reasons: list[RenderableType] = []
     for batch in status["batches"]:
         met = batch["expectations"]
@@ -118,7 +142,9 @@ def _batches(status: Status) -> list[RenderableType]:
             (batch["started_at"] or "")[:19].replace("T", " "),
             f"{batch['rows']:,}",
             Text(batch["state"], style="red" if batch["rejected_because"] else ""),
-            *(f"{met[layer]} met" if layer in met else "" for layer in ("raw", "star")),
+            f"{met['raw']} met" if "raw" in met else "",
+            f"{batch['set_aside']:,}" if batch["set_aside"] else "",
+            f"{met['star']} met" if "star" in met else "",
         )
         if batch["rejected_because"]:
             reasons.append(Text(f"Batch {batch['batch_id']} was rejected: {batch['rejected_because']}", style="red"))

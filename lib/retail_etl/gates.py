@@ -10,9 +10,10 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import model, quality, quarantine
+from retail_etl import metrics, model, quality, quarantine
 from retail_etl.errors import ConfigurationError, RetailEtlError
 from retail_etl.lake import Lake
+from retail_etl.metrics import Metric
 from retail_etl.quality import Evaluation, Outcome
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
@@ -28,6 +29,9 @@ def tables_of(job: Job, option: str) -> frozenset[str]:
             f"There are {', '.join(model.SOURCE)}."
         )
     return named
+
+
+NOTHING: Mapping[str, int] = {}
 
 
 @dataclass
@@ -52,6 +56,29 @@ class Findings:
         documents = [evaluation.document for evaluation in self.evaluations.values()]
         body = {"batch_id": self.batch_id, "layer": self.layer, "results": documents}
         zone.note(self.batch_id, f"validation_{self.layer}", body)
+
+    def measure(self, job: Job, quarantined: Mapping[str, int] = NOTHING) -> None:
+        """Tell CloudWatch, where the option `metrics_namespace` names where. `quarantined`: source table → rows."""
+        namespace = job.options.get("metrics_namespace")
+        if not namespace:
+            return
+        failed: dict[tuple[str, str], int] = {}
+        for outcome in self.outcomes:
+            of = (outcome.table, outcome.expectation.severity)
+            failed[of] = failed.get(of, 0) + (not outcome.success)
+        layer = {"Layer": self.layer}
+        metrics.publish(
+            namespace,
+            [
+                *(Metric("QuarantinedRows", rows, "Count", {"Table": table}) for table, rows in quarantined.items()),
+                *(
+                    Metric("FailedExpectations", count, "Count", {**layer, "Table": table, "Severity": severity})
+                    for (table, severity), count in failed.items()
+                ),
+                Metric("EvaluatedExpectations", len(self.outcomes), "Count", layer),
+                Metric("GateSeconds", time.monotonic() - self.since, "Seconds", layer),
+            ],
+        )
 
     def rejection(self) -> RetailEtlError | None:
         """Why the batch may not go on; None where it may."""

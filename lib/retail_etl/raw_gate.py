@@ -34,8 +34,10 @@ def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
     findings.keep(zone, gate.lake)
     if rejection := findings.rejection():
         gates.reject(job, zone, batch_id, rejection)
+        findings.measure(job)
         raise rejection
-    gate.finish(findings)
+    held = gate.finish(findings)
+    findings.measure(job, dict.fromkeys(model.SOURCE, 0) | held)
     return sum(gate.rows.values()), quarantine.describe(gate.set_aside, batch_id)
 
 
@@ -177,8 +179,8 @@ class _RawGate:
 
     # ------------------------------------------------------------------ the manifest
 
-    def finish(self, findings: Findings) -> None:
-        """The batch is through."""
+    def finish(self, findings: Findings) -> dict[str, int]:
+        """The batch is through. Gives how many rows of each source table are in quarantine now."""
         held = dict(self._before)
         for name in self._events:
             now = self._held_now(name)
@@ -196,7 +198,7 @@ class _RawGate:
                 "tables": self.rows,
                 "excluded": self._excluded,
                 "set_aside": self.set_aside,
-                "held": held,
+                "held": {name: rows for name, rows in held.items() if rows},
                 "verdicts": verdicts,
                 "sums": {name: {column: str(total) for column, total in of.items()} for name, of in totals.items()},
             },
@@ -205,6 +207,7 @@ class _RawGate:
         kept = (*self._bad.values(), *self._events.values(), *self._keys.values())
         for frame in (*kept, *(() if self._held is None else (self._held,))):
             frame.unpersist()
+        return held
 
     def _sums(self, table: SourceTable) -> dict[str, object]:
         """Of the rows that are let through: as the source added them up, or, where some are not, added up here."""

@@ -34,6 +34,8 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
         findings.keep(zone, lake)
         if rejection := findings.rejection():
             gates.reject(job, zone, batch_id, rejection)
+        findings.measure(job)
+        if rejection:
             raise rejection
         findings.close()
         snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}

@@ -82,15 +82,22 @@ def test_what_is_read_again_unchanged_adds_no_version(world: World) -> None:
 
 
 @pytest.mark.integration
-def test_a_bad_date_rejects_the_batch_and_the_next_run_repairs_all(world: World) -> None:
+def test_too_many_bad_rows_reject_the_batch_and_the_next_run_repairs_all(world: World) -> None:
     world.source.run(SOURCE_ROWS)
-    world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-30'")
+    world.source.run(
+        "INSERT INTO sales_order SELECT n, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id, "
+        "'2023-02-30', agreed_payment_date, agreed_delivery_location_id, created_at, last_updated "
+        "FROM sales_order, generate_series(1, 11) n"
+    )
     failed = world.run()
     assert [stage.status for stage in failed.stages] == ["succeeded", "failed", "skipped", "skipped", "skipped"]
-    assert "sales_order.agreed_payment_date" in (failed.error or "")
-    assert "1 of 1 rows" in (failed.error or "")
-    assert "sales_order_id 100" in (failed.error or "")
+    assert "sales_order must not lose too many rows to quarantine: 11 of 12 would be set aside" in (failed.error or "")
+    assert "sales_order.agreed_delivery_date" in (failed.error or "")
+    assert "11 of 12 rows" in (failed.error or "")
+    assert "sales_order_id 1, 2, 3, 4, 5" in (failed.error or "")
+    assert world.in_lake("SELECT count(*) FROM quarantine") == [(0,)]
 
+    world.source.run("DELETE FROM sales_order WHERE sales_order_id < 12")
     world.source.run("UPDATE sales_order SET agreed_payment_date = '2023-02-28'")  # last_updated stays as it was
     mended = world.run()
     assert (mended.status, mended.batch_id, mended.error) == ("succeeded", 2, None)

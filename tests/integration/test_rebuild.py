@@ -28,7 +28,9 @@ def _heads(world: World) -> dict[str, dict[str, int]]:
 
 
 def _live_through_much(world: World) -> None:
-    """Versions, silent edits, deletions and returns, an unbelieved mass deletion, a rejected batch."""
+    """Versions, silent edits, deletions and returns, an unbelieved mass deletion, a row in quarantine and out
+    of it again, a rejected batch.
+    """
     source = world.source
     source.run(SOURCE_ROWS)
     source.run(DESIGNS.format("10, 200"))
@@ -38,7 +40,11 @@ def _live_through_much(world: World) -> None:
     source.run("DELETE FROM design WHERE design_id = 11")
     assert world.run().error is None
     source.run("UPDATE payment SET payment_date = '2024-02-30x', last_updated = now() AT TIME ZONE 'UTC'")
+    source.run("UPDATE address SET created_at = '1066-10-14'")
+    assert world.run().error is None
+    source.run("UPDATE design SET created_at = '1066-10-14'")
     assert "rejected" in (world.run().error or "")
+    source.run("UPDATE design SET created_at = '2024-01-01'")
     source.run("UPDATE payment SET payment_date = '2024-05-30', last_updated = now() AT TIME ZONE 'UTC'")
     source.run("DELETE FROM design WHERE design_id BETWEEN 20 AND 180")  # too many to be believed
     assert world.run().needs_attention
