@@ -97,21 +97,24 @@ test: $(READY) ## Run all tests with coverage, two at a time (some of them: ARGS
 	@mkdir -p .local
 	@$(if $(ARGS),COVERAGE_FILE=.local/coverage) $(BIN)/pytest --cov $(if $(ARGS),--cov-fail-under=0 $(ARGS),$(SIDE_BY_SIDE))
 
+# Without tests/spark/spark-defaults.conf. All tests so: SPARK_CONF_DIR= make test
+AS_IN_PRODUCTION := SPARK_CONF_DIR=
+
 .PHONY: unit-test
 unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
 .PHONY: histories
 histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7
-	@HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
+	@$(AS_IN_PRODUCTION) HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
 crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at two of them)
-	@CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
+	@$(AS_IN_PRODUCTION) CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
 .PHONY: consistency
 consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: one)
-	@RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
+	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
 
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others
