@@ -100,7 +100,17 @@ def _local_context() -> SparkSession:
     for name, value in settings.items():
         builder = builder.config(name, value)
     with _standard_output_kept_clean():
-        return builder.getOrCreate()
+        made = builder.getOrCreate()
+    _keep_classes_at_hand(made.sparkContext._jvm)
+    return made
+
+
+def _keep_classes_at_hand(jvm: Any) -> None:
+    """Look the classes up once that PySpark names at every call, each `functions.col` among them: py4j keeps none, and
+    the JVM searches hundreds of jars for each of the packages that it does not find one in.
+    """
+    for name in ("functions", "PythonUtils", "PythonSQLUtils", "SparkSession"):
+        setattr(jvm, name, getattr(jvm, name))
 
 
 def _jars() -> dict[str, str]:
