@@ -193,4 +193,5 @@ if __name__ == "__main__":
         heal="",
         accept_deletions="",
         accept_source="",
+        accept_contract="",
     )

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from retail_etl.audit import Audit, expect
-from retail_etl.errors import QualityError
+from retail_etl.errors import QualityError, StateError
 from retail_etl.expectations import Expectation
 
 if TYPE_CHECKING:
@@ -48,7 +49,13 @@ def validate(audit: Audit, rules: Sequence[Expectation]) -> Validation:
         config = outcome.expectation_config
         rule = rules[((config and config.meta) or {})["number"]]
         if raised := _exception(outcome.exception_info or {}):
-            raise QualityError(f"Great Expectations could not evaluate {audit.table.name}.{rule}: {raised}")
+            if unreadable := re.search(r"while reading file (\S+)\.\s", raised):
+                raise StateError(
+                    f"{unreadable.group(1)} cannot be read: its bytes are not as they were written. "
+                    "The next run reads the source again; or restore it."
+                )
+            said = raised.strip().partition("\n")[0]
+            raise QualityError(f"Great Expectations could not evaluate {audit.table.name}.{rule}: {said}")
         holds[rule] = bool(outcome.success)
     if missing := [str(rule) for rule in rules if rule not in holds]:
         raise QualityError(
