@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.window import Window
 
 from retail_etl.audit import SMALL_BATCH, USUAL_TIMES, Audit, broken
 from retail_etl.errors import QualityError
@@ -99,18 +100,21 @@ def evaluate(audit: Audit) -> Evaluation:
     """
     since = time.monotonic()
     rules = audit.expectations()
-    validation = validate(audit, rules)
+    # Great Expectations goes over the rows thrice. They are read, and their references looked up, once.
+    frame = audit.flagged().cache()
+    validation = validate(audit, frame, rules)
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
-    at_fault = _rows_at_fault(audit, of_rows).cache() if of_rows else None
+    at_fault = _rows_at_fault(audit, frame, of_rows).cache() if of_rows else None
     there = audit.rows if all(rule.kind != "row_count" for rule in failed) else audit.frame.count()
-    counts = _counts(at_fault) if at_fault is not None else {}
+    counts, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
+    frame.unpersist()
     seconds = round(time.monotonic() - since, 3)
     outcomes = []
     for number, rule in enumerate(rules):
         outcome = Outcome(audit.table.name, rule, validation.holds[rule], there, seconds, key=audit.key)
-        if rule in of_rows and at_fault is not None:
-            outcome = _with_details(outcome, number, counts.get(number, 0), at_fault)
+        if rule in of_rows:
+            outcome = _with_details(outcome, counts.get(number, 0), samples.get(number, ()))
         elif rule in failed:
             outcome = _of_table(outcome, audit)
         outcomes.append(outcome)
@@ -131,10 +135,10 @@ def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) 
     return side_by_side({name: partial(run, name) for name in audits})
 
 
-def _rows_at_fault(audit: Audit, failed: Sequence[Expectation]) -> DataFrame:
+def _rows_at_fault(audit: Audit, frame: DataFrame, failed: Sequence[Expectation]) -> DataFrame:
     rules = audit.expectations()
     numbers = [F.when(broken(audit, rule), F.lit(rules.index(rule))) for rule in failed]
-    rows = audit.flagged().withColumn(_RULES, F.array_compact(F.array(*numbers))).where(F.size(_RULES) > 0)
+    rows = frame.withColumn(_RULES, F.array_compact(F.array(*numbers))).where(F.size(_RULES) > 0)
     return rows.select(F.col(audit.key).alias("record_id"), _RULES, *(column.name for column in audit.table.columns))
 
 
@@ -143,15 +147,24 @@ def _counts(at_fault: DataFrame) -> dict[int, int]:
     return dict(groups.collect())
 
 
-def _with_details(outcome: Outcome, number: int, count: int, at_fault: DataFrame) -> Outcome:
+def _samples(at_fault: DataFrame) -> dict[int, tuple[Any, ...]]:
+    """Rule → the least keys of rows that break it."""
+    keys = at_fault.select(F.explode(_RULES).alias("rule"), "record_id").distinct()
+    place = F.row_number().over(Window.partitionBy("rule").orderBy("record_id"))
+    least = keys.withColumn("place", place).where(F.col("place") <= SAMPLES).sort("rule", "place")
+    found: dict[int, tuple[Any, ...]] = {}
+    for rule, key, _ in least.collect():
+        found[rule] = (*found.get(rule, ()), key)
+    return found
+
+
+def _with_details(outcome: Outcome, count: int, keys: tuple[Any, ...]) -> Outcome:
     if count == 0:
         raise QualityError(
             f"Great Expectations says that {outcome.table}.{outcome.expectation} is broken, and no row breaks it: "
             "the rule and its predicate in audit.py differ."
         )
-    keys = at_fault.where(F.array_contains(_RULES, number)).select("record_id").distinct().sort("record_id")
-    sample = tuple(row[0] for row in keys.head(SAMPLES))
-    return replace(outcome, unexpected=count, keys=sample)
+    return replace(outcome, unexpected=count, keys=keys)
 
 
 def _of_table(outcome: Outcome, audit: Audit) -> Outcome:

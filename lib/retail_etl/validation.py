@@ -9,6 +9,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from pyspark.sql import DataFrame
+
 from retail_etl.audit import Audit, expect
 from retail_etl.errors import QualityError, StateError
 from retail_etl.expectations import Expectation
@@ -25,8 +27,11 @@ class Validation:
     document: dict[str, Any]
 
 
-def validate(audit: Audit, rules: Sequence[Expectation]) -> Validation:
-    """Evaluate the rules. QualityError where fewer were evaluated than were asked for, or one of them raised."""
+def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Validation:
+    """Evaluate the rules on `audit.flagged()`.
+
+    QualityError where fewer were evaluated than were asked for, or one of them raised.
+    """
     import great_expectations as gx
 
     context = _context()
@@ -37,12 +42,14 @@ def validate(audit: Audit, rules: Sequence[Expectation]) -> Validation:
     with _lock:
         source = context.data_sources.add_or_update_spark(name=suite.name, persist=False)
         definition = source.add_dataframe_asset(name=audit.table.name).add_batch_definition_whole_dataframe("rows")
-        batch = definition.get_batch(batch_parameters={"dataframe": audit.flagged()})
+        batch = definition.get_batch(batch_parameters={"dataframe": frame})
     result = batch.validate(suite, result_format="BOOLEAN_ONLY")
-    if result.asset_name != audit.table.name:
+    asked = (suite.name, audit.table.name)
+    about = result.meta.get("active_batch_definition", {})
+    if (about.get("datasource_name"), about.get("data_asset_name")) != asked:
         raise QualityError(
-            f"Great Expectations' result is about {result.asset_name}, and {audit.table.name} was asked for: "
-            "it counts for nothing, and all rules as broken."
+            f"Great Expectations' result is about {about.get('data_asset_name')} of {about.get('datasource_name')}, "
+            f"and {audit.table.name} of {suite.name} was asked for: it counts for nothing, and all rules as broken."
         )
     holds: dict[Expectation, bool] = {}
     for outcome in result.results:

@@ -1,5 +1,6 @@
 """Great Expectations decides, and where it does not answer, or answers wrongly, the gate is closed."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,14 @@ def _audit(*rows: tuple[Any, ...], expected: int | None = None) -> Audit:
     session = spark.session("a lake that is not touched")
     schema = f"{model.SALES_ORDER.spark_schema('raw')}, _unreadable string"
     frame = session.createDataFrame([(*row, None) for row in rows], schema)
-    return Audit(model.SALES_ORDER, frame, len(rows) if expected is None else expected, unreadable="_unreadable")
+    keys = session.createDataFrame([(key,) for key in sorted({1, 2, 3, 5, 9})], "key bigint")
+    references = {
+        column.references: keys.withColumnRenamed("key", column.referenced_column)
+        for column in model.SALES_ORDER.columns
+        if column.references
+    }
+    count = len(rows) if expected is None else expected
+    return Audit(model.SALES_ORDER, frame, count, unreadable="_unreadable", references=references)
 
 
 def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
@@ -78,8 +86,14 @@ def test_a_rule_on_another_table_is_named_with_count_and_keys(
     session = spark.session("a lake that is not touched")
     frame = session.createDataFrame([(*row, None) for row in rows], f"{table.spark_schema('raw')}, _unreadable string")
     departments = session.createDataFrame([(10,), (13,)], "department_id bigint")
-    references = {"department.department_id": departments} if kind == "reference" else {}
-    (failure,) = quality.evaluate(Audit(table, frame, 3, unreadable="_unreadable", references=references)).failures
+    orders = session.createDataFrame([(7,)], "key bigint")
+    references = {
+        "department.department_id": departments,
+        "sales_order.sales_order_id": orders.withColumnRenamed("key", "sales_order_id"),
+        "purchase_order.purchase_order_id": orders.withColumnRenamed("key", "purchase_order_id"),
+    }
+    found = quality.evaluate(Audit(table, frame, 3, unreadable="_unreadable", references=references)).failures
+    (failure,) = (one for one in found if one.expectation.kind == kind)
     assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (kind, 2, 3, keys)
 
 
@@ -99,7 +113,21 @@ def test_an_expectation_that_is_left_out_of_the_result_closes_the_gate(monkeypat
         return result
 
     monkeypatch.setattr(Batch, "validate", forgetful)
-    with pytest.raises(QualityError, match=r"evaluated 2\d of the \d+ expectations of sales_order; left out: "):
+    with pytest.raises(QualityError, match=r"evaluated \d+ of the \d+ expectations of sales_order; left out: "):
+        quality.evaluate(_audit(_row(1)))
+
+
+@pytest.mark.parametrize("wrong", ["data_asset_name", "datasource_name"])
+def test_a_result_on_another_table_or_batch_closes_the_gate(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Batch.validate
+
+    def mixed_up(self: Batch, *arguments: Any, **options: Any) -> Any:
+        result = honest(self, *arguments, **options)
+        result.meta["active_batch_definition"][wrong] = "payment"
+        return result
+
+    monkeypatch.setattr(Batch, "validate", mixed_up)
+    with pytest.raises(QualityError, match=r"result is about .*payment.*, and .*sales_order.* was asked for"):
         quality.evaluate(_audit(_row(1)))
 
 
@@ -110,8 +138,8 @@ def test_rows_that_never_arrived_are_missed_though_no_row_breaks_a_rule() -> Non
 
 def test_a_column_that_great_expectations_cannot_read_closes_the_gate() -> None:
     audit = _audit(_row(1))
-    stumbling = Audit(audit.table, audit.frame.drop("design_id"), 1, unreadable="_unreadable")
-    with pytest.raises(QualityError, match=r"could not evaluate sales_order\.design_id"):
+    stumbling = replace(audit, unreadable="no_such_column")
+    with pytest.raises(QualityError, match=r"could not evaluate sales_order\.\(table\): readable"):
         quality.evaluate(stumbling)
 
 
