@@ -98,17 +98,23 @@ def evaluate(audit: Audit) -> Evaluation:
 
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
     """
-    since = time.monotonic()
-    rules = audit.expectations()
     # Great Expectations goes over the rows thrice. They are read, and their references looked up, once.
     frame = audit.flagged().cache()
+    try:
+        return _evaluate(audit, frame)
+    finally:
+        frame.unpersist()
+
+
+def _evaluate(audit: Audit, frame: DataFrame) -> Evaluation:
+    since = time.monotonic()
+    rules = audit.expectations()
     validation = validate(audit, frame, rules)
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
     at_fault = _rows_at_fault(audit, frame, of_rows).cache() if of_rows else None
-    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else audit.frame.count()
+    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else frame.count()
     counts, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
-    frame.unpersist()
     seconds = round(time.monotonic() - since, 3)
     outcomes = []
     for number, rule in enumerate(rules):
