@@ -11,8 +11,13 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
 from moto.server import ThreadedMotoServer
 
+from retail_etl import model
 from retail_etl.errors import MetricsError
+from retail_etl.expectations import Expectation
+from retail_etl.gates import Findings
 from retail_etl.metrics import Metric, publish
+from retail_etl.quality import Outcome
+from retail_etl.runtime import Job
 
 NAMESPACE = "retail-etl"
 
@@ -125,3 +130,18 @@ def test_without_a_region_it_is_the_same_error(server: ThreadedMotoServer, monke
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(MetricsError, match="You must specify a region"):
         publish(NAMESPACE, [])
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("server")
+def test_a_gate_tells_what_failed_and_how_many_rows_are_in_quarantine() -> None:
+    rule = Expectation("minimum", (model.SALES_ORDER.column("units_sold"),), "warning")
+    outcomes = [Outcome("sales_order", rule, success, 10, 0.1) for success in (True, False, False)]
+    findings = Findings("raw", 7, {}, outcomes)
+    findings.measure(Job("gate", {}), {"sales_order": 3})  # nobody asked for metrics
+    findings.measure(Job("gate", {"metrics_namespace": NAMESPACE}), {"sales_order": 3, "staff": 0})
+    assert _read_back("QuarantinedRows", Table="sales_order") == (1, 3, "Count")
+    assert _read_back("QuarantinedRows", Table="staff") == (1, 0, "Count")
+    of_table = {"Layer": "raw", "Table": "sales_order", "Severity": "warning"}
+    assert _read_back("FailedExpectations", **of_table) == (1, 2, "Count")
+    assert _read_back("EvaluatedExpectations", Layer="raw") == (1, 3, "Count")
