@@ -109,7 +109,7 @@ histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=1
 	@$(AS_IN_PRODUCTION) HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
-crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at two of them)
+crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at one of them)
 	@$(AS_IN_PRODUCTION) CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
 .PHONY: consistency

@@ -84,7 +84,9 @@ def _unchanged(job: Job, zone: RawZone, batch_id: int, table: StarTable, whole: 
     keys = gates.accepted(job, zone, source, extract).select(F.col(source.key).alias(table.key))
     new = whole.where(F.col(BATCH_ID) == batch_id).select(table.key)
     again = keys.join(new, on=table.key, how="left_anti")
-    versions = whole.join(again, on=table.key, how="left_semi")
+    (bounds,) = again.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
+    near = whole.where(F.col(table.key).between(bounds.low, bounds.high))  # files outside of it are not read
+    versions = near.join(again, on=table.key, how="left_semi")
     return gates.sums(table, latest(table, versions))
 
 

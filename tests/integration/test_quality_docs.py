@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import etl
+from scripts.display import output
 from tests.integration.world import SOURCE_ROWS, World
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
@@ -26,7 +27,7 @@ def test_the_worked_example_says_what_happens(world: World, monkeypatch: pytest.
     monkeypatch.setenv("SOURCE_URL", world.databases["source"].url)
     monkeypatch.setenv("WAREHOUSE_URL", world.databases["warehouse"].url)
     monkeypatch.setenv("LAKE", world.lake)
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(output, "width", 300)
     world.source.run(SOURCE_ROWS)
     example = EXAMPLE.search(DOCS.read_text(encoding="utf-8"))
     assert example
