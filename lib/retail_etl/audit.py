@@ -243,7 +243,7 @@ _NATIVE: dict[Kind, Callable[[Audit, Expectation], Asked]] = {
     "row_count": lambda audit, rule: ("ExpectTableRowCountToEqual", {"value": audit.rows}),
     "volume": lambda audit, rule: (
         "ExpectTableRowCountToBeBetween",
-        {"max_value": max(SMALL_BATCH, USUAL_TIMES * (audit.usual_rows or 0))},
+        {"max_value": USUAL_TIMES * (audit.usual_rows or 0)},
     ),
     "readable": lambda audit, rule: ("ExpectColumnValuesToBeNull", {"column": audit.unreadable}),
     "not_null": _on_column("ExpectColumnValuesToNotBeNull", lambda rule: {}),

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from retail_etl.audit import SMALL_BATCH, USUAL_TIMES, Audit, broken
+from retail_etl.audit import USUAL_TIMES, Audit, broken
 from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, requirement
 from retail_etl.runtime import Progress, side_by_side
@@ -178,7 +178,7 @@ def _of_table(outcome: Outcome, audit: Audit) -> Outcome:
     if kind == "row_count":
         return replace(outcome, unexpected=abs(there - audit.rows), note=f"{there:,} are there, {audit.rows:,} were")
     if kind == "volume":
-        most = max(SMALL_BATCH, USUAL_TIMES * (audit.usual_rows or 0))
+        most = USUAL_TIMES * (audit.usual_rows or 0)
         usual = f"{there:,} rows, and the last ones had {audit.usual_rows or 0:,} at most; more than {most:,} are not "
         return replace(
             outcome, unexpected=there, note=usual + f"believed (etl.py run --accept-volume {audit.table.name})"

@@ -103,6 +103,28 @@ def test_good_rows_break_nothing_and_missing_rows_do() -> None:
     assert (lost.expectation.kind, lost.unexpected, lost.rejects) == ("row_count", 1, True)
 
 
+def test_a_batch_far_larger_than_usual_is_rejected_and_a_small_one_only_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def severity(usual: int) -> str | None:
+        audit = replace(_audit(*(_row(key) for key in range(1, 42))), usual_rows=usual)
+        failed = [
+            one.expectation.severity for one in quality.evaluate(audit).failures if one.expectation.kind == "volume"
+        ]
+        return failed[0] if failed else None
+
+    monkeypatch.setattr("retail_etl.audit.SMALL_BATCH", 40)
+    assert [severity(usual) for usual in (2, 3)] == ["critical", None]  # 41 rows are more than twenty times 2
+    monkeypatch.setattr("retail_etl.audit.SMALL_BATCH", 10_000)
+    assert severity(1) == "info"
+
+
+@pytest.mark.parametrize(("hours", "severities"), [(23.9, []), (24.1, ["info"]), (None, [])])
+def test_an_old_newest_row_is_reported(hours: float | None, severities: list[str]) -> None:
+    failures = quality.evaluate(replace(_audit(_row(1)), hours_old=hours)).failures
+    assert [one.expectation.severity for one in failures] == severities
+
+
 def test_an_expectation_that_is_left_out_of_the_result_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Batch.validate
 

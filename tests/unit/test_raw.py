@@ -49,3 +49,15 @@ def test_a_manifest_is_written_once(tmp_path: Path) -> None:
     _extracted(zone, 1)
     with pytest.raises(StateError, match="already"):
         zone.finish(1, "extract", {})
+
+
+def test_the_usual_size_of_a_table_is_told_once_it_had_enough_batches(tmp_path: Path) -> None:
+    zone = RawZone(str(tmp_path))
+    for rows in (9000, 3, 5, None, 4, 2, 1):
+        payment = {"mode": "incremental", "fence": None if rows == 9000 else "2024-01-01", "rows": rows}
+        staff = {"mode": "snapshot", "rows": 40}
+        zone.finish(zone.claim(), "extract", {"tables": {"payment": payment, "staff": staff}})
+    assert zone.usual_rows(8) == {"payment": 5, "staff": 40}  # the first reading is no usual one
+    assert zone.usual_rows(7) == {"staff": 40}  # four are too few
+    zone.reject(7, "a broken row")
+    assert zone.usual_rows(8) == {"staff": 40}
