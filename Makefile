@@ -106,7 +106,7 @@ unit-test: $(READY) ## Run the tests that need no server
 
 .PHONY: histories
 histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7
-	@$(AS_IN_PRODUCTION) HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest tests/faults/test_histories.py --no-cov
+	@$(AS_IN_PRODUCTION) HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -m long tests/faults/test_histories.py --no-cov
 
 .PHONY: crashes
 crashes: $(READY) ## Kill a run at every boundary, one after another (make test: at one of them)
@@ -114,7 +114,7 @@ crashes: $(READY) ## Kill a run at every boundary, one after another (make test:
 
 .PHONY: consistency
 consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: one)
-	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest tests/faults/test_consistency.py --no-cov
+	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest -m long tests/faults/test_consistency.py --no-cov
 
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others

@@ -1,5 +1,5 @@
-"""What a gate looks at, and what each kind of rule means there: the expectation that Great Expectations is asked, and,
-beside it, a predicate of our own for the rows that break it (Spark hands back none), which must agree with it.
+"""What a gate looks at, and what each kind of rule means there: which rows break it, and what Great Expectations is
+asked. It counts the rows that are flagged so; Spark hands back no rows, but the flags stay.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,21 +79,22 @@ class Audit:
         ]
 
     def flagged(self) -> DataFrame:
-        """The frame with a column `true where broken` for each rule that Great Expectations has no words for."""
-        frame = self.frame
+        """The frame with a column `true where broken` for each rule on rows but `unique`."""
+        frame, flags = self.frame, {}
         for rule in self.expectations():
             if rule.kind == "reference":
                 frame = _flag_reference(frame, rule, self.references)
             elif rule.kind in _FLAGGED:
-                frame = frame.withColumn(flag(rule), F.coalesce(_FLAGGED[rule.kind](self, rule), F.lit(False)))
-        return frame
+                flags[flag(rule)] = F.coalesce(_FLAGGED[rule.kind](self, rule), F.lit(False))
+        return frame.withColumns(flags)
 
 
 def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
     """The rule as Great Expectations evaluates it on `audit.flagged()`. Its meta says what people read."""
     import great_expectations.expectations as gxe
 
-    name, arguments = (_NATIVE.get(rule.kind) or _is_never_flagged)(audit, rule)
+    from retail_etl.broken_rows import ExpectNoRowToBeFlagged
+
     meta = {
         "number": number,
         "table": audit.table.name,
@@ -101,13 +102,24 @@ def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
         "severity": rule.severity,
         "requirement": requirement(rule),
     }
-    made: GreatExpectation = getattr(gxe, name)(**arguments, severity=rule.severity, meta=meta)
-    return made
+    common: dict[str, Any] = {"severity": rule.severity, "meta": meta}
+    if rule.kind == "row_count":
+        return gxe.ExpectTableRowCountToEqual(value=audit.rows, **common)
+    if rule.kind == "volume":
+        return gxe.ExpectTableRowCountToBeBetween(max_value=USUAL_TIMES * (audit.usual_rows or 0), **common)
+    if rule.kind == "unique":
+        columns = _unique_columns(audit, rule)
+        if len(columns) == 1:
+            return gxe.ExpectColumnValuesToBeUnique(column=columns[0], **common)
+        return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, **common)
+    return ExpectNoRowToBeFlagged(flag=flag(rule), **common)
 
 
 def broken(audit: Audit, rule: Expectation) -> SparkColumn:
     """Whether a row of `audit.flagged()` breaks the rule."""
-    return _BROKEN[rule.kind](audit, rule) if rule.kind in _BROKEN else F.col(flag(rule))
+    if rule.kind == "unique":
+        return F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1
+    return F.col(flag(rule))
 
 
 def flag(rule: Expectation) -> str:
@@ -196,6 +208,12 @@ def _does_not_add_up(audit: Audit, rule: Expectation) -> SparkColumn:
 
 
 _FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
+    "readable": lambda audit, rule: F.col(audit.unreadable or "").isNotNull(),
+    "not_null": lambda audit, rule: F.col(rule.column.name).isNull(),
+    "is_int": lambda audit, rule: ~F.col(rule.column.name).between(SMALLEST_INT, LARGEST_INT),
+    "pattern": lambda audit, rule: ~F.col(rule.column.name).rlike(rule.column.pattern or ""),
+    "one_of": lambda audit, rule: ~F.col(rule.column.name).isin(*rule.column.one_of),
+    "iso_4217": lambda audit, rule: ~F.col(rule.column.name).isin(*iso_4217()),
     "fits_decimal": _does_not_fit,
     "is_date": _not_a_date,
     "is_timestamp": _not_a_time,
@@ -209,62 +227,11 @@ _FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
 }
 
 
-# ---------------------------------------------------------------------------- what Great Expectations is asked
-
-Asked = tuple[str, dict[str, Any]]
-
-
-def _is_never_flagged(audit: Audit, rule: Expectation) -> Asked:
-    return "ExpectColumnValuesToBeInSet", {"column": flag(rule), "value_set": [False]}
-
-
-def _is_unique(audit: Audit, rule: Expectation) -> Asked:
-    columns = _unique_columns(audit, rule)
-    if len(columns) == 1:
-        return "ExpectColumnValuesToBeUnique", {"column": columns[0]}
-    return "ExpectCompoundColumnsToBeUnique", {"column_list": columns}
-
-
 def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:
     """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
     return [column.name for column in rule.columns if not (audit.of_one_batch and column.name == BATCH_ID)]
 
 
-def _on_column(name: str, arguments: Callable[[Expectation], dict[str, Any]]) -> Callable[[Audit, Expectation], Asked]:
-    return lambda audit, rule: (name, {"column": rule.column.name, **arguments(rule)})
-
-
 def iso_4217() -> Sequence[str]:
     """The currency codes that ISO 4217 knows."""
     return [currency.alpha_3 for currency in pycountry.currencies]
-
-
-_NATIVE: dict[Kind, Callable[[Audit, Expectation], Asked]] = {
-    "row_count": lambda audit, rule: ("ExpectTableRowCountToEqual", {"value": audit.rows}),
-    "volume": lambda audit, rule: (
-        "ExpectTableRowCountToBeBetween",
-        {"max_value": USUAL_TIMES * (audit.usual_rows or 0)},
-    ),
-    "readable": lambda audit, rule: ("ExpectColumnValuesToBeNull", {"column": audit.unreadable}),
-    "not_null": _on_column("ExpectColumnValuesToNotBeNull", lambda rule: {}),
-    "unique": _is_unique,
-    "is_int": _on_column(
-        "ExpectColumnValuesToBeBetween", lambda rule: {"min_value": SMALLEST_INT, "max_value": LARGEST_INT}
-    ),
-    "pattern": _on_column("ExpectColumnValuesToMatchRegex", lambda rule: {"regex": rule.column.pattern}),
-    "one_of": _on_column("ExpectColumnValuesToBeInSet", lambda rule: {"value_set": list(rule.column.one_of)}),
-    "iso_4217": _on_column("ExpectColumnValuesToBeInSet", lambda rule: {"value_set": iso_4217()}),
-}
-
-
-# ---------------------------------------------------------------------------- the same, of rows
-
-_BROKEN: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
-    "readable": lambda audit, rule: F.col(audit.unreadable or "").isNotNull(),
-    "not_null": lambda audit, rule: F.col(rule.column.name).isNull(),
-    "unique": lambda audit, rule: F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1,
-    "is_int": lambda audit, rule: ~F.col(rule.column.name).between(SMALLEST_INT, LARGEST_INT),
-    "pattern": lambda audit, rule: ~F.col(rule.column.name).rlike(rule.column.pattern or ""),
-    "one_of": lambda audit, rule: ~F.col(rule.column.name).isin(*rule.column.one_of),
-    "iso_4217": lambda audit, rule: ~F.col(rule.column.name).isin(*iso_4217()),
-}

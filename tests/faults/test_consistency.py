@@ -100,6 +100,7 @@ def _write(connection: Connection, number: int, pause: str, stopped: threading.E
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("fences_alone")
 def test_what_was_committed_together_arrives_together(
     world: World,

@@ -191,6 +191,7 @@ class Histories:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("fences_alone")
 def test_whatever_writers_do_every_version_that_a_run_could_see_is_there_once(
     world: World,
