@@ -104,6 +104,10 @@ AS_IN_PRODUCTION := SPARK_CONF_DIR=
 unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
+.PHONY: test-long
+test-long: $(READY) ## What proves by mass: random histories, a kill at every boundary, writers that never stop
+	@CRASH_POINTS=all $(BIN)/pytest -m '' --no-cov tests/faults/test_histories.py tests/faults/test_consistency.py tests/faults/test_crash_anywhere.py $(ARGS)
+
 .PHONY: histories
 histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7
 	@$(AS_IN_PRODUCTION) HISTORIES=$(or $(HISTORIES),400) ROUNDS=$(or $(ROUNDS),12) CRASHES=$(or $(CRASHES),4) $(if $(SEED),SEED=$(SEED)) $(BIN)/pytest -m long tests/faults/test_histories.py --no-cov
@@ -113,7 +117,7 @@ crashes: $(READY) ## Kill a run at every boundary, one after another (make test:
 	@$(AS_IN_PRODUCTION) CRASH_POINTS=all $(BIN)/pytest tests/faults/test_crash_anywhere.py --no-cov
 
 .PHONY: consistency
-consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test: one)
+consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test-long: one)
 	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest -m long tests/faults/test_consistency.py --no-cov
 
 .PHONY: integration-test

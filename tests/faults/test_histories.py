@@ -19,9 +19,9 @@ from tests.faults.crash_run import POINTS
 from tests.faults.killed import killed_run
 from tests.integration.world import World
 
-HISTORIES = int(os.environ.get("HISTORIES", "40"))
-ROUNDS = int(os.environ.get("ROUNDS", "2"))
-CRASHES = int(os.environ.get("CRASHES", "0"))  # each costs a start of Python and of a JVM
+HISTORIES = int(os.environ.get("HISTORIES", "60"))
+ROUNDS = int(os.environ.get("ROUNDS", "4"))
+CRASHES = int(os.environ.get("CRASHES", "1"))  # each costs a start of Python and of a JVM
 SEED = int(os.environ.get("SEED", str(random.randrange(10**6))))
 KEYS_EACH = 3
 FIRST_KEY = 1000
