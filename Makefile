@@ -105,8 +105,9 @@ unit-test: $(READY) ## Run the tests that need no server
 	@$(BIN)/pytest tests/unit $(ARGS)
 
 .PHONY: test-long
-test-long: $(READY) ## What proves by mass: random histories, a kill at every boundary, writers that never stop
-	@CRASH_POINTS=all $(BIN)/pytest -m '' --no-cov tests/faults/test_histories.py tests/faults/test_consistency.py tests/faults/test_crash_anywhere.py $(ARGS)
+test-long: $(READY) ## What proves by mass or takes many processes: histories, kills, writers that never stop, a rebuild of much
+	@$(BIN)/pytest -m long --no-cov $(ARGS)
+	@$(MAKE) crashes
 
 .PHONY: histories
 histories: $(READY) ## Random histories against the star: HISTORIES=400 ROUNDS=12 CRASHES=4 SEED=7

@@ -79,6 +79,7 @@ def test_a_command_that_does_not_exist_is_no_success(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_jobs_do_the_same_as_processes_of_their_own(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     environment = os.environ | {

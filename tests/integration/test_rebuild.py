@@ -59,6 +59,7 @@ def _live_through_much(world: World) -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_lake_comes_from_the_raw_zone_as_it_was_and_lives_on_and_whatever_damaged_it_is_mended_and_said(
     world: World,
 ) -> None:

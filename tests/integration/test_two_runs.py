@@ -73,6 +73,7 @@ def _check_one_won(ended: list[Ended], batch_id: int) -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_of_two_runs_at_once_one_does_the_work_and_every_row_is_there_once(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     _check_one_won(_at_once(world), batch_id=1)
