@@ -43,7 +43,7 @@ def _table(table: SourceTable | StarTable, note: str) -> Iterator[str]:
         )
         yield f"| {' | '.join(cells)} |"
     yield ""
-    yield "Rules: " + "; ".join(f"{rule.subject} {requirement(rule)}" for rule in declared(table)) + "."
+    yield "Rules: " + "; ".join(f"{rule.about} {requirement(rule)}" for rule in declared(table)) + "."
     yield ""
 
 

@@ -47,7 +47,7 @@ def list_rows(
         shown.add_row(row["table_name"], str(row["record_id"]), reasons, str(row["batch_id"]))
     output.print(shown)
     more = f", {limit:,} of them shown (--limit)" if len(rows) > limit else ""
-    console.print(f"{len(rows):,} rows{more}. One of them whole: etl.py quarantine show KEY")
+    console.print(f"{len(rows):,} row{'s' if len(rows) > 1 else ''}{more}. A whole one: etl.py quarantine show KEY")
 
 
 @app.command()

@@ -52,12 +52,17 @@ class Expectation:
         return ", ".join(column.name for column in self.columns) or "(table)"
 
     @property
+    def about(self) -> str:
+        """What its requirement is said of: the subject, or the first column of a relation, which names the others."""
+        return self.columns[0].name if self.kind in ("not_before", "one_by_type") else self.subject
+
+    @property
     def is_about_rows(self) -> bool:
         """Whether single rows break it, and can be named."""
         return self.kind not in ("row_count", "volume", "freshness", "accounted", "sum", "set_aside")
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.kind}"
+        return f"{self.about}: {self.kind}"
 
 
 _BATCH_COLUMN = Column(BATCH_ID, BIGINT, "The batch that wrote the row.")
@@ -123,6 +128,7 @@ def _of_star(table: StarTable) -> Iterator[Expectation]:
 def requirement(rule: Expectation) -> str:
     """The rule as people say it: `must not be NULL`."""
     column = rule.columns[0] if rule.columns else Column("", INT)
+    others = [other.name for other in rule.columns[1:]]
     texts: dict[Kind, str] = {
         "row_count": "must have the rows that its manifest names",
         "readable": "must be JSON objects of the model's schema",
@@ -142,8 +148,8 @@ def requirement(rule: Expectation) -> str:
         "one_of": f"must be one of {', '.join(column.one_of)}",
         "iso_4217": "must be a code that ISO 4217 knows",
         "reference": f"must be in {column.references}",
-        "not_before": "must not be the other way round in time",
-        "one_by_type": f"must have just the one that {' or '.join(rule.values)} asks for",
+        "not_before": f"must not be before {others[0] if others else ''}",
+        "one_by_type": f"must have just the one that it asks for of {' and '.join(others)}",
         "no_holes": "must have every day between its first and its last",
     }
     return texts[rule.kind]

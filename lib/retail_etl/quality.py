@@ -45,7 +45,7 @@ class Outcome:
         return not self.success and self.expectation.severity == "critical"
 
     def __str__(self) -> str:
-        where = f"{self.table}.{self.expectation.subject}" if self.expectation.columns else self.table
+        where = f"{self.table}.{self.expectation.about}" if self.expectation.columns else self.table
         must = f"{where} {requirement(self.expectation)}"
         if self.note:
             return f"{must}: {self.note}"
@@ -194,6 +194,10 @@ def _enriched(validation: Validation, outcomes: Sequence[Outcome]) -> dict[str, 
     by_name = {str(outcome.expectation): outcome for outcome in outcomes if not outcome.success}
     for entry in validation.document["results"]:
         if outcome := by_name.get(entry["expectation_config"]["meta"]["expectation"]):
+            entry["expectation_config"]["meta"]["found"] = str(outcome)
+            if outcome.note and outcome.expectation.kind != "row_count":
+                entry["result"] = {"observed_value": outcome.note}
+                continue
             share = 100 * outcome.unexpected / outcome.evaluated if outcome.evaluated else 0.0
             entry["result"] |= {
                 "element_count": outcome.evaluated,
@@ -201,7 +205,6 @@ def _enriched(validation: Validation, outcomes: Sequence[Outcome]) -> dict[str, 
                 "unexpected_percent": round(share, 3),
                 "partial_unexpected_list": [str(key) for key in outcome.keys],
             }
-            entry["expectation_config"]["meta"]["found"] = str(outcome)
     return validation.document
 
 

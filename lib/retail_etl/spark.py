@@ -167,14 +167,17 @@ def said_by(kind: str, error: Exception) -> str | None:
 
 
 def _root_cause(error: Exception) -> str:
+    return root_cause(_whole_text(error)) or type(error).__name__
+
+
+def root_cause(text: str) -> str:
     """What the Python worker's traceback ends with, else the last cause that the JVM names, else the first line."""
-    text = _whole_text(error)
     if _WORKER_ERROR in text:
         traceback = re.split(r"\n\s+at ", text.rpartition(_WORKER_ERROR)[2])[0]  # the JVM's own goes on below
         return traceback.strip().splitlines()[-1].strip()
     causes = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
     said = causes[-1] if causes else text.strip().partition("\n")[0]
-    return said.strip().rstrip(".") or type(error).__name__
+    return said.strip().rstrip(".")
 
 
 def _whole_text(error: Exception) -> str:

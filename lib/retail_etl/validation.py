@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from pyspark.sql import DataFrame
 
+from retail_etl import spark
 from retail_etl.audit import Audit, expect
 from retail_etl.errors import QualityError, StateError
 from retail_etl.expectations import Expectation
@@ -61,8 +62,9 @@ def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Va
                     f"{unreadable.group(1)} cannot be read: its bytes are not as they were written. "
                     "The next run reads the source again; or restore it."
                 )
-            said = raised.strip().partition("\n")[0]
-            raise QualityError(f"Great Expectations could not evaluate {audit.table.name}.{rule}: {said}")
+            raise QualityError(
+                f"Great Expectations could not evaluate {audit.table.name}.{rule}: {spark.root_cause(raised)}"
+            )
         holds[rule] = bool(outcome.success)
     if missing := [str(rule) for rule in rules if rule not in holds]:
         raise QualityError(
