@@ -154,6 +154,7 @@ WAREHOUSE_LOSSES: list[tuple[Moment, Way]] = [
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_a_server_that_goes_down_cut_off_is_done_by_the_next_run(world: World, postgres: EmbeddedPostgres) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run(HEAVY_ROWS)

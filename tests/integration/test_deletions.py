@@ -67,6 +67,7 @@ def test_a_mass_deletion_waits_until_it_is_accepted_while_other_tables_go_on(wor
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_an_emptied_table_empties_nothing_however_small_it_is(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run("INSERT INTO payment_type VALUES (2, 'REFUND', '2024-01-01', '2024-01-01')")

@@ -65,6 +65,7 @@ def test_two_runs_give_the_star_that_was_written_by_hand(world: World) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_what_is_read_again_unchanged_adds_no_version(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run(
@@ -165,6 +166,7 @@ def test_an_independent_reader_agrees_with_the_source_through_every_foreign_key(
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.warehouse.run("CREATE TABLE dim_currency (currency_id int, currency_code varchar(3), noted text NOT NULL)")
@@ -189,6 +191,7 @@ def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_a_lake_is_fed_by_one_source_unless_somebody_says_that_it_moved(
     world: World, postgres: EmbeddedPostgres, connect: Callable[[str], Connection]
 ) -> None:
@@ -209,6 +212,7 @@ def test_a_lake_is_fed_by_one_source_unless_somebody_says_that_it_moved(
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_two_lakes_do_not_mix_in_one_warehouse(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None

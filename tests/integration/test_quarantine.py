@@ -30,6 +30,7 @@ def _agrees(world: World) -> bool:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_bad_row_and_those_that_refer_to_it_are_set_aside_and_come_in_when_it_is_mended(world: World) -> None:
     world.source.run(SOURCE_ROWS + CHAIN)
     first = world.run()
@@ -118,6 +119,7 @@ def test_a_changed_rule_lets_rows_in_by_redrive_and_a_deleted_row_leaves(
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_row_that_goes_bad_stays_as_it_was_and_reconcile_knows_it(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None

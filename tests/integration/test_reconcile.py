@@ -62,6 +62,7 @@ def test_what_no_stamp_tells_of_is_found_and_healed_as_versions(world: World) ->
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_what_a_failed_run_left_waiting_is_compared_too(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None
@@ -96,6 +97,7 @@ def test_a_warehouse_that_somebody_changed_is_made_what_the_lake_is(world: World
 
 
 @pytest.mark.integration
+@pytest.mark.long
 def test_an_emptied_fact_table_waits_for_a_word_and_the_rest_is_healed(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     assert world.run().error is None

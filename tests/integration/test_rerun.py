@@ -13,6 +13,7 @@ from tests.integration.world import SOURCE_ROWS, World
     [(("load",), "nothing_changed"), (("publish", "load"), "succeeded")],
     ids=["load", "publish"],
 )
+@pytest.mark.long
 def test_stages_that_lost_their_manifest_are_done_again_and_nothing_is_twice(
     world: World, lost: tuple[str, ...], status: str
 ) -> None:
