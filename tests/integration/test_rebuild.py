@@ -90,7 +90,6 @@ def test_the_lake_comes_from_the_raw_zone_as_it_was_and_lives_on_and_whatever_da
 
 
 @pytest.mark.integration
-@pytest.mark.long
 def test_a_rebuild_that_cannot_read_the_raw_zone_or_breaks_a_rule_shows_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
