@@ -211,7 +211,8 @@ _FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
     "readable": lambda audit, rule: F.col(audit.unreadable or "").isNotNull(),
     "not_null": lambda audit, rule: F.col(rule.column.name).isNull(),
     "is_int": lambda audit, rule: ~F.col(rule.column.name).between(SMALLEST_INT, LARGEST_INT),
-    "pattern": lambda audit, rule: ~F.col(rule.column.name).rlike(rule.column.pattern or ""),
+    # Java's $ lets a line break follow; what is meant is the end.
+    "pattern": lambda audit, rule: ~F.col(rule.column.name).rlike((rule.column.pattern or "").replace("$", r"\z")),
     "one_of": lambda audit, rule: ~F.col(rule.column.name).isin(*rule.column.one_of),
     "iso_4217": lambda audit, rule: ~F.col(rule.column.name).isin(*iso_4217()),
     "fits_decimal": _does_not_fit,

@@ -79,7 +79,7 @@ CURRENCY = SourceTable(
     extract="snapshot",
     columns=(
         Column("currency_id", INT),
-        Column("currency_code", TEXT, "ISO 4217.", pattern=r"^[A-Z]{3}\z", standard="iso_4217"),
+        Column("currency_code", TEXT, "ISO 4217.", pattern="^[A-Z]{3}$", standard="iso_4217"),
         *_AUDIT,
     ),
 )

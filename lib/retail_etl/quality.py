@@ -6,6 +6,7 @@ Great Expectations decides, in one pass that tells yes or no. Only what is broke
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -186,7 +187,12 @@ def _of_table(outcome: Outcome, audit: Audit) -> Outcome:
     if kind == "freshness":
         return replace(outcome, note=f"its newest one is {audit.hours_old:,.1f} hours old")
     let_through, here = audit.sums[outcome.expectation.column.name if outcome.expectation.columns else "rows"]
-    return replace(outcome, note=f"{let_through:,} let through, {here:,} here")
+    return replace(outcome, note=difference(let_through, here))
+
+
+def difference(let_through: Decimal, here: Decimal) -> str:
+    """Two sums that should be one, without the zeros that a decimal's type adds."""
+    return f"{let_through.normalize():,f} let through, {here.normalize():,f} here"
 
 
 def _enriched(validation: Validation, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def _unchanged(job: Job, zone: RawZone, batch_id: int, table: StarTable, whole: 
 def _accounted(name: str, sums: Sums) -> Outcome:
     """The same for a table that the batch wrote nothing of."""
     wrong = [
-        f"{what}: {through:,} let through, {here:,} here" for what, (through, here) in sums.items() if through != here
+        f"{what}: {quality.difference(through, here)}" for what, (through, here) in sums.items() if through != here
     ]
     rows = int(sums["rows"][0])
     return Outcome(name, Expectation("accounted"), not wrong, rows, 0.0, len(wrong), note="; ".join(wrong))

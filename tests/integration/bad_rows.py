@@ -75,7 +75,7 @@ WORDS = {
     "is_date": "must be a date YYYY-MM-DD from 1970-01-01 to 2100-12-31",
     "is_timestamp": "must be a time from 1970-01-01 to 2100-12-31",
     "minimum": "must be 0 or more",
-    "pattern": r"must match ^[A-Z]{3}\z",
+    "pattern": "must match ^[A-Z]{3}$",
     "iso_4217": "ISO 4217",
     "one_of": "must be one of SALE, PURCHASE",
     "reference": "must be in ",
