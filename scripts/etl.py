@@ -35,7 +35,7 @@ from scripts.options import (  # noqa: E402
     Lake,
     Source,
     Warehouse,
-    named,
+    accepted,
 )
 from scripts.running import end, note, run_workflow  # noqa: E402
 from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
@@ -60,14 +60,8 @@ def run(
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
-    accepted = {
-        "accept_deletions": named(accept_deletions),
-        "accept_contract": named(accept_contract),
-        "accept_quarantine": named(accept_quarantine),
-        "accept_volume": named(accept_volume),
-        "accept_source": str(accept_source).lower(),
-    }
-    end(run_workflow(lake, accepted, source=source, warehouse=warehouse), as_json)
+    variables = accepted(accept_deletions, accept_contract, accept_quarantine, accept_volume, accept_source)
+    end(run_workflow(lake, variables, source=source, warehouse=warehouse), as_json)
 
 
 @app.command()
@@ -88,17 +82,11 @@ def reconcile(
     Exit code 0: they are equal (with --heal: now). 1: a stage failed. 2: they differ. 3: equal but for deletions that
     wait for --accept-deletions.
     """
-    accepted = {
-        "accept_deletions": named(accept_deletions),
-        "accept_contract": named(accept_contract),
-        "accept_quarantine": named(accept_quarantine),
-        "accept_volume": named(accept_volume),
-        "accept_source": str(accept_source).lower(),
-    }
-    caught_up = run_workflow(lake, accepted, source=source, warehouse=warehouse)
+    variables = accepted(accept_deletions, accept_contract, accept_quarantine, accept_volume, accept_source)
+    caught_up = run_workflow(lake, variables, source=source, warehouse=warehouse)
     if caught_up.status == "failed":
         end(caught_up, as_json)
-    variables = {**accepted, "heal": str(heal).lower()}
+    variables = {**variables, "heal": str(heal).lower()}
     end(run_workflow(lake, variables, read_pipeline(RECONCILE), source=source, warehouse=warehouse), as_json)
 
 

@@ -42,6 +42,17 @@ AcceptSource = Annotated[
 ]
 
 
+def accepted(deletions: Tables, contract: Tables, quarantine: Tables, volume: Tables, source: bool) -> dict[str, str]:
+    """What somebody gave his word for, as variables of the workflow."""
+    return {
+        "accept_deletions": named(deletions),
+        "accept_contract": named(contract),
+        "accept_quarantine": named(quarantine),
+        "accept_volume": named(volume),
+        "accept_source": str(source).lower(),
+    }
+
+
 def named(tables: Sequence[str] | None) -> str:
     """Tables as a job's option takes them."""
     return ",".join(tables or ())

@@ -1,7 +1,6 @@
 """The raw gate: every rule of the source tables on what a batch extracted. Rows that break one are set aside."""
 
 import time
-from dataclasses import replace
 from datetime import datetime
 from functools import partial, reduce
 from threading import Lock
@@ -74,7 +73,7 @@ class _RawGate:
             after=lambda name: referring[name] & self.rows.keys(),
         )
         crowds = [_crowd(evaluations[name], count) for name, count in self.set_aside.items() if not self._may(name)]
-        return Findings("raw", self._batch_id, evaluations, [crowd for crowd in crowds if crowd], since)
+        return Findings("raw", self._batch_id, evaluations, crowds, since)
 
     def _may(self, name: str) -> bool:
         return name in self._accepts["accept_quarantine"] or self.set_aside[name] <= quarantine.limit(self.rows[name])
@@ -229,17 +228,15 @@ def _depth(name: str) -> int:
     return max((1 + _depth(column.referenced_table) for column in _referring(model.SOURCE[name])), default=0)
 
 
-def _crowd(evaluation: Evaluation, count: int) -> Outcome | None:
+def _crowd(evaluation: Evaluation, count: int) -> Outcome:
+    """That more rows of the table would be set aside than may be."""
     audit = evaluation.audit
     reasons = "; ".join(str(one) for one in evaluation.failures if one.expectation.severity == "warning")
     note = (
         f"{count:,} of {audit.rows:,} would be set aside, and {quarantine.limit(audit.rows):,} may be "
         f"(etl.py run --accept-quarantine {audit.table.name} lets them): {reasons}"
     )
-    rule = Expectation("set_aside")
-    return replace(
-        Outcome(audit.table.name, rule, success=False, evaluated=audit.rows, seconds=0.0), unexpected=count, note=note
-    )
+    return Outcome(audit.table.name, Expectation("set_aside"), False, audit.rows, 0.0, count, note=note)
 
 
 def _hours_old(newest: str | None, taken_at: str) -> float | None:
