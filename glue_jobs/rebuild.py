@@ -70,16 +70,12 @@ def _rows(job: Job, zone: RawZone, table: StarTable, extracts: list[Manifest]) -
 def _accepted(job: Job, zone: RawZone, table: SourceTable, extracts: list[Manifest]) -> DataFrame:
     """The rows of these batches that the raw gate let through."""
     rows = zone.history(job.spark, table, extracts)
-    verdicts = zone.verdicts(job.spark, zone.published_after(0)) if _was_judged(zone, table) else None
-    return (
-        rows if verdicts is None else quarantine.without_spans(rows, quarantine.spans(verdicts, table.name), table.key)
-    )
-
-
-def _was_judged(zone: RawZone, table: SourceTable) -> bool:
-    """Whether rows of the table were ever set aside."""
-    passed = (zone.expect_manifest(batch_id, "quality_raw") for batch_id in zone.published_after(0))
-    return any(one.get("set_aside", {}).get(table.name) for one in passed)
+    batches = zone.published_after(0)
+    passed = (zone.expect_manifest(batch_id, "quality_raw") for batch_id in batches)
+    if not any(one.get("set_aside", {}).get(table.name) for one in passed):
+        return rows
+    held = quarantine.spans(zone.verdicts(job.spark, batches), table.name)
+    return quarantine.without_spans(rows, held, table.key)
 
 
 def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:

@@ -44,7 +44,7 @@ def _compare(job: Job, zone: RawZone) -> Result:
         extraction.check_source(zone, snapshot, job)
         columns = snapshot.check_contract(model.SOURCE)
         held = gates.held(job, zone, zone.latest())
-        keys = {} if held is None else gates.keys_by_table(held)
+        keys = gates.keys_by_table(held)
         left_out = reconcile.held_keys(snapshot.query, keys)
         found = _compare_all(job, Sides(snapshot.query, database.query, lake.current, left_out))
         if held is not None:
@@ -163,8 +163,7 @@ def _certify(job: Job, zone: RawZone) -> Result:
 
 def _went_to_quarantine(job: Job, zone: RawZone, table: StarTable, expected: Manifest) -> bool:
     """Whether rows that the table shows were set aside since the comparison, which counted them."""
-    held = gates.held(job, zone, zone.latest())
-    now = {} if held is None else gates.keys_by_table(held)
+    now = gates.keys_by_table(gates.held(job, zone, zone.latest()))
     then = expected.get("quarantine", {})
     return any(set(now.get(source, ())) - set(then.get(source, ())) for source in table.sources)
 

@@ -160,9 +160,11 @@ def keys_to_read(job: Job, zone: RawZone, redriven: Iterable[str]) -> dict[str, 
     return {name: quarantine.key_ranges(of_table) for name, of_table in keys.items()}
 
 
-def keys_by_table(rows: DataFrame) -> dict[str, list[int]]:
-    """Source table → its keys among rows of the quarantine."""
+def keys_by_table(rows: DataFrame | None) -> dict[str, list[int]]:
+    """Source table → its keys among rows of the quarantine; none where there are no such rows (None)."""
     keys: dict[str, list[int]] = {}
+    if rows is None:
+        return keys
     for name, key in rows.select("table_name", "record_id").collect():
         keys.setdefault(name, []).append(key)
     return keys

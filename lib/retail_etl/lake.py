@@ -93,7 +93,7 @@ class Lake:
         since = time.monotonic()
         if parent not in self.heads(table):
             return self._append(table, frame, batch_id, parent, since)
-        changed = self._without_equals(table, frame, self._near(table, self.rows(table, parent), frame)).cache()
+        changed = self._without_equals(table, frame, self.near(table, self.rows(table, parent), frame)).cache()
         try:
             count = changed.count()
             if count == 0:
@@ -120,7 +120,7 @@ class Lake:
         """
         since = time.monotonic()
         if parent in self.heads(table):
-            near = self._near(table, self.rows(table, parent), seen_before)
+            near = self.near(table, self.rows(table, parent), seen_before)
             if near is not None:
                 frame = self._without_equals(table, frame, latest(table, near))
         return self._append(table, frame, batch_id, parent, since)
@@ -150,7 +150,7 @@ class Lake:
         self.drop_branch(table, branch)
         self._spark.sql(f"ALTER TABLE {self._name(table)} CREATE BRANCH `{branch}`{version}")
 
-    def _near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
+    def near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
         """The rows of `current` whose key lies in the range of the frame's keys, so that files outside of it are not
         read; None where the frame has no rows. Small tables are read whole.
         """

@@ -74,19 +74,20 @@ def _sums(job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, 
     whole = lake.rows(table, lake.latest(table, [batch_id]))
     here = gates.sums(table, whole.where(F.col(BATCH_ID) == batch_id))
     if here["rows"] != int(let_through["rows"]):
-        here = gates.plus(here, _unchanged(job, zone, batch_id, table, whole))
+        here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, whole))
     return {name: (Decimal(let_through[name]), total) for name, total in here.items()}
 
 
-def _unchanged(job: Job, zone: RawZone, batch_id: int, table: StarTable, whole: DataFrame) -> dict[str, Decimal]:
+def _unchanged(
+    job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, whole: DataFrame
+) -> dict[str, Decimal]:
     """The sums of the current versions of rows that the batch read again and that were as they are."""
     source, extract = model.SOURCE[table.sources[0]], zone.expect_manifest(batch_id, "extract")
     keys = gates.accepted(job, zone, source, extract).select(F.col(source.key).alias(table.key))
     new = whole.where(F.col(BATCH_ID) == batch_id).select(table.key)
     again = keys.join(new, on=table.key, how="left_anti")
-    (bounds,) = again.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
-    near = whole.where(F.col(table.key).between(bounds.low, bounds.high))  # files outside of it are not read
-    versions = near.join(again, on=table.key, how="left_semi")
+    near = lake.near(table, whole, again)
+    versions = whole.limit(0) if near is None else near.join(again, on=table.key, how="left_semi")
     return gates.sums(table, latest(table, versions))
 
 
