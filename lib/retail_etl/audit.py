@@ -80,13 +80,21 @@ class Audit:
 
     def flagged(self) -> DataFrame:
         """The frame with a column `true where broken` for each rule on rows but `unique`."""
-        frame, flags = self.frame, {}
-        for rule in self.expectations():
+        rules = self.expectations()
+        flags = {flag(rule): _FLAGGED[rule.kind](self, rule) for rule in rules if rule.kind in _FLAGGED}
+        frame = self.frame.withColumns({name: F.coalesce(broken, F.lit(False)) for name, broken in flags.items()})
+        # Joined last: what is shuffled then are the flags, and not the columns that they are made of.
+        for rule in rules:
             if rule.kind == "reference":
                 frame = _flag_reference(frame, rule, self.references)
-            elif rule.kind in _FLAGGED:
-                flags[flag(rule)] = F.coalesce(_FLAGGED[rule.kind](self, rule), F.lit(False))
-        return frame.withColumns(flags)
+        return frame
+
+    def looked_at(self) -> list[str]:
+        """The columns of `flagged()` that the expectations are evaluated on: the flags, and what is to be unique."""
+        rules = self.expectations()
+        unique = [name for rule in rules if rule.kind == "unique" for name in _unique_columns(self, rule)]
+        flags = [flag(rule) for rule in rules if rule.kind in _FLAGGED or rule.kind == "reference"]
+        return list(dict.fromkeys((self.key, *unique, *flags)))
 
 
 def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":

@@ -57,10 +57,13 @@ class Outcome:
 
 @dataclass
 class Evaluation:
-    """What a gate found of one table. `rows_at_fault`: those that break something, kept until `close`."""
+    """What a gate found of one table. Until `close`, Spark keeps `looked_at`: of every row its key, what is to be
+    unique, and the flags; and `rows_at_fault`: those that break something.
+    """
 
     audit: Audit
     outcomes: list[Outcome]
+    looked_at: DataFrame
     document: dict[str, Any] = field(default_factory=dict)
     rows_at_fault: DataFrame | None = None
 
@@ -81,6 +84,7 @@ class Evaluation:
 
     def close(self) -> None:
         """Give the kept rows' memory back."""
+        self.looked_at.unpersist()
         if self.rows_at_fault is not None:
             self.rows_at_fault.unpersist()
 
@@ -99,22 +103,24 @@ def evaluate(audit: Audit) -> Evaluation:
 
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
     """
-    # Great Expectations goes over the rows thrice. They are read, and their references looked up, once.
-    frame = audit.flagged().cache()
+    # Great Expectations goes over the rows thrice. They are read once, and what is kept is narrow.
+    flagged = audit.flagged()
+    looked_at = flagged.select(*audit.looked_at()).cache()
     try:
-        return _evaluate(audit, frame)
-    finally:
-        frame.unpersist()
+        return _evaluate(audit, flagged, looked_at)
+    except BaseException:
+        looked_at.unpersist()
+        raise
 
 
-def _evaluate(audit: Audit, frame: DataFrame) -> Evaluation:
+def _evaluate(audit: Audit, flagged: DataFrame, looked_at: DataFrame) -> Evaluation:
     since = time.monotonic()
     rules = audit.expectations()
-    validation = validate(audit, frame, rules)
+    validation = validate(audit, looked_at, rules)
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
-    at_fault = _rows_at_fault(audit, frame, of_rows).cache() if of_rows else None
-    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else frame.count()
+    at_fault = _rows_at_fault(audit, flagged, of_rows).cache() if of_rows else None
+    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else looked_at.count()
     counts, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
     seconds = round(time.monotonic() - since, 3)
     outcomes = []
@@ -125,7 +131,7 @@ def _evaluate(audit: Audit, frame: DataFrame) -> Evaluation:
         elif rule in failed:
             outcome = _of_table(outcome, audit)
         outcomes.append(outcome)
-    return Evaluation(audit, outcomes, _enriched(validation, outcomes), at_fault)
+    return Evaluation(audit, outcomes, looked_at, _enriched(validation, outcomes), at_fault)
 
 
 def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) -> dict[str, Evaluation]:

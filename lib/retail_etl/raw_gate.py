@@ -58,6 +58,7 @@ class _RawGate:
         self._held = None if held is None else spark.settled(held)
         self._keys: dict[str, DataFrame] = {}
         self._one_at_a_time = Lock()
+        self._present: dict[str, DataFrame] = {}  # what the gate looked at, its keys among it
         self._bad: dict[str, DataFrame] = {}  # `record_id`, `reasons`, `waits`, `row`
         self._events: dict[str, DataFrame] = {}  # `model.QUARANTINE`
         self._excluded: dict[str, int] = {}
@@ -83,6 +84,7 @@ class _RawGate:
         self._job.progress.start(table.name, self.rows[table.name])
         audit = self._audit(table)
         evaluation = quality.evaluate(audit)
+        self._present[table.name] = evaluation.looked_at
         if not any(outcome.rejects for outcome in evaluation.outcomes):
             self._judge(table, evaluation)
         self._job.progress.finish(table.name, audit.rows, time.monotonic() - since)
@@ -128,7 +130,7 @@ class _RawGate:
             if extract["tables"][name]["rows"]:
                 frames.append(gates.accepted(self._job, self._zone, target, extract).select(target.key))
         if self.rows.get(name):
-            keys = self._zone.read(self._job.spark, target, self._extract).select(target.key)
+            keys = self._present[name].select(target.key)
             frames.append(quarantine.without(keys, self._bad[name], target.key) if name in self._bad else keys)
         return spark.settled(reduce(DataFrame.unionByName, frames).distinct())
 
@@ -159,7 +161,7 @@ class _RawGate:
             found.append(quarantine.set_aside(table.name, bad, before))
         if before is not None:
             entry = self._extract["tables"][table.name]
-            present = evaluation.audit.frame.select(F.col(table.key).alias("record_id"))
+            present = evaluation.looked_at.select(F.col(table.key).alias("record_id"))
             found.append(
                 quarantine.left(table.name, before, self._bad.get(table.name), present, entry.get("complete", []))
             )

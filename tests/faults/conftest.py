@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.integration.conftest import connect, database, fences_alone, postgres, world
+from tests.integration.conftest import connect, database, fences_alone, first_run, loaded, postgres, world
 
-__all__ = ["connect", "database", "fences_alone", "postgres", "world"]
+__all__ = ["connect", "database", "fences_alone", "first_run", "loaded", "postgres", "world"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,7 +8,7 @@ from retail_etl import model, spark
 from retail_etl.lake import MAIN, Lake
 from tests.faults.crash_run import POINTS
 from tests.faults.killed import killed_run
-from tests.integration.world import SOURCE_ROWS, World
+from tests.integration.world import World
 
 UNSEEN = ("one table is in the raw zone", "all tables are in the raw zone")
 # Each kill costs a start of Python and of a JVM: `make crashes` does all of them.
@@ -26,30 +26,28 @@ INSERT INTO payment SELECT {round}, transaction_id, counterparty_id, payment_amo
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
+def test_a_kill_at_any_boundary_loses_nothing_and_doubles_nothing(loaded: World) -> None:
     points = list(POINTS) if EVERYWHERE else [point for point in POINTS if point in CHOSEN]
     for number, point in enumerate(points, start=1):
         for statement in CHANGE.format(round=number).split(";")[:3]:
-            world.source.run(statement)
-        killed_run(world, point)
-    repaired = world.run()
+            loaded.source.run(statement)
+        killed_run(loaded, point)
+    repaired = loaded.run()
     assert repaired.error is None
 
     # What a round read that died before its manifest did not happen, and was overwritten since.
     versions = [[7], *([number] for number, point in enumerate(points, start=1) if point not in UNSEEN)]
     of_order = "SELECT units_sold FROM fact_sales_order WHERE sales_order_id = 100 ORDER BY "
-    assert world.warehouse.run(of_order + "sales_record_id") == versions
-    assert world.in_lake(of_order + "batch_id") == [tuple(version) for version in versions]
+    assert loaded.warehouse.run(of_order + "sales_record_id") == versions
+    assert loaded.in_lake(of_order + "batch_id") == [tuple(version) for version in versions]
     payments = "SELECT payment_id, count(*) FROM fact_payment GROUP BY 1 ORDER BY 1"
     once = [[key, 1] for key in (*range(1, len(points) + 1), 70)]
-    assert world.warehouse.run(payments) == once
-    assert world.in_lake(payments) == [tuple(row) for row in once]
-    assert world.in_lake("SELECT design_name FROM dim_design") == [(f"Design {len(points)}",)]
+    assert loaded.warehouse.run(payments) == once
+    assert loaded.in_lake(payments) == [tuple(row) for row in once]
+    assert loaded.in_lake("SELECT design_name FROM dim_design") == [(f"Design {len(points)}",)]
 
-    lake = Lake(spark.session(world.lake))
+    lake = Lake(spark.session(loaded.lake))
     assert {name for table in model.STAR.values() for name in lake.heads(table)} == {MAIN}
-    compared = world.reconcile(heal=False)
+    compared = loaded.reconcile(heal=False)
     assert (compared.error, compared.differs) == (None, False)
-    assert world.run().status == "nothing_changed"
+    assert loaded.run().status == "nothing_changed"

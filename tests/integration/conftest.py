@@ -48,18 +48,65 @@ def connect() -> Connect:
 
 
 @pytest.fixture
-def world(database: str, postgres: EmbeddedPostgres, connect: Connect, tmp_path: Path) -> Iterator[World]:
+def world(database: str, postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[World]:
+    """A world whose source has its tables, and no row in them."""
     name = database.rsplit("/", 1)[1]
-    postgres.create_database(f"{name}_warehouse")
-    owner = connect(database)
-    demo_data.create_schema(owner)
-    demo_data.create_reader(owner, "reader", "only reads", name)
-    made = World(
-        database, postgres.url(name, "reader", "only reads"), postgres.url(f"{name}_warehouse"), tmp_path / "lake"
-    )
+    made = _make_world(postgres, name, f"{name}_warehouse", tmp_path / "lake")
     yield made
-    made.source.close()
-    made.warehouse.close()
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def first_run(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+    """Makes a world in which `SOURCE_ROWS` have arrived. The run that brings them takes place once: databases and lake
+    are put back, under the names and at the place that manifests and Iceberg's metadata know.
+    """
+    source, warehouse = f"first_{uuid4().hex}", f"first_{uuid4().hex}"
+    lake = tmp_path_factory.mktemp("first") / "lake"
+    kept = lake.with_name("kept")
+    postgres.create_database(source)
+    done = _make_world(postgres, source, warehouse, lake)
+    done.source.run(SOURCE_ROWS)
+    done.source.run("GRANT pg_read_all_stats TO reader")
+    assert done.run().error is None
+    done.close()
+    lake.rename(kept)
+    administrator = _connect(postgres.url("postgres"))
+    for name in (source, warehouse):
+        administrator.run(f"ALTER DATABASE {name} RENAME TO {name}_kept")
+
+    def put_back() -> World:
+        shutil.rmtree(lake, ignore_errors=True)
+        shutil.copytree(kept, lake)
+        for name in (source, warehouse):
+            administrator.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            administrator.run(f"CREATE DATABASE {name} TEMPLATE {name}_kept")
+        administrator.run(f"GRANT CONNECT ON DATABASE {source} TO reader")
+        return _open_world(postgres, source, warehouse, lake)
+
+    return put_back
+
+
+@pytest.fixture
+def loaded(first_run: Callable[[], World]) -> Iterator[World]:
+    """A world in which `SOURCE_ROWS` have arrived, and nothing has happened since."""
+    made = first_run()
+    yield made
+    made.close()
+
+
+def _make_world(postgres: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> World:
+    postgres.create_database(warehouse)
+    owner = _connect(postgres.url(source))
+    demo_data.create_schema(owner)
+    demo_data.create_reader(owner, "reader", "only reads", source)
+    owner.close()
+    return _open_world(postgres, source, warehouse, lake)
+
+
+def _open_world(postgres: EmbeddedPostgres, source: str, warehouse: str, lake: Path) -> World:
+    reader = postgres.url(source, "reader", "only reads")
+    return World(postgres.url(source), reader, postgres.url(warehouse), lake)
 
 
 @pytest.fixture

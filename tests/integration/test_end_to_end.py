@@ -193,31 +193,27 @@ def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name
 @pytest.mark.integration
 @pytest.mark.long
 def test_a_lake_is_fed_by_one_source_unless_somebody_says_that_it_moved(
-    world: World, postgres: EmbeddedPostgres, connect: Callable[[str], Connection]
+    loaded: World, postgres: EmbeddedPostgres, connect: Callable[[str], Connection]
 ) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
     postgres.create_database("moved")
     moved = connect(postgres.url("moved"))
     demo_data.create_schema(moved)
     demo_data.create_reader(moved, "reader", "only reads", "moved")
     moved.run(SOURCE_ROWS)
-    world.databases["source"] = Database.from_url("source", postgres.url("moved", "reader", "only reads"))
-    refused = world.run()
+    loaded.databases["source"] = Database.from_url("source", postgres.url("moved", "reader", "only reads"))
+    refused = loaded.run()
     assert "'moved' of system" in (refused.error or "")
     assert "--accept-source" in (refused.error or "")
-    assert world.run(accept_source="true").error is None
+    assert loaded.run(accept_source="true").error is None
     moved.close()
-    world.source.run("DROP DATABASE moved WITH (FORCE)")
+    loaded.source.run("DROP DATABASE moved WITH (FORCE)")
 
 
 @pytest.mark.integration
 @pytest.mark.long
-def test_two_lakes_do_not_mix_in_one_warehouse(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.lake += " of somebody else"
-    failed = world.run()
+def test_two_lakes_do_not_mix_in_one_warehouse(loaded: World) -> None:
+    loaded.lake += " of somebody else"
+    failed = loaded.run()
     assert failed.stages[-1].status == "failed"
     assert "was loaded from another lake" in (failed.error or "")
-    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
+    assert loaded.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]

@@ -97,12 +97,10 @@ def test_a_number_too_large_for_the_star_is_set_aside_and_not_cut(world: World) 
 
 
 @pytest.mark.integration
-def test_a_damaged_full_copy_is_read_again_from_the_source(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    (part,) = (Path(world.lake) / "raw" / "department" / "batch_id=1").glob("part-*")
+def test_a_damaged_full_copy_is_read_again_from_the_source(loaded: World) -> None:
+    (part,) = (Path(loaded.lake) / "raw" / "department" / "batch_id=1").glob("part-*")
     part.write_bytes(part.read_bytes()[:-9])
-    mended = world.run()
+    mended = loaded.run()
     assert (mended.error, mended.batch_id) == (None, 2)
-    assert _lines(world, "department", 2)[0]["department_name"] == "Sales"
-    assert world.run().status == "nothing_changed"
+    assert _lines(loaded, "department", 2)[0]["department_name"] == "Sales"
+    assert loaded.run().status == "nothing_changed"

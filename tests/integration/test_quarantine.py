@@ -120,27 +120,25 @@ def test_a_changed_rule_lets_rows_in_by_redrive_and_a_deleted_row_leaves(
 @pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_row_that_goes_bad_stays_as_it_was_and_reconcile_knows_it(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.source.run("UPDATE sales_order SET units_sold = -1, last_updated = '2024-02-28'")
-    world.source.run("UPDATE department SET department_name = 'Buying', created_at = '1066-10-14'")
-    assert world.run().error is None
-    assert [row[:3] for row in world.in_lake(HELD)] == [("department", 1, False), ("sales_order", 100, False)]
+def test_a_row_that_goes_bad_stays_as_it_was_and_reconcile_knows_it(loaded: World) -> None:
+    loaded.source.run("UPDATE sales_order SET units_sold = -1, last_updated = '2024-02-28'")
+    loaded.source.run("UPDATE department SET department_name = 'Buying', created_at = '1066-10-14'")
+    assert loaded.run().error is None
+    assert [row[:3] for row in loaded.in_lake(HELD)] == [("department", 1, False), ("sales_order", 100, False)]
     for name in ("units_sold FROM fact_sales_order_current", "units_sold FROM fact_sales_order"):
-        assert world.warehouse.run(f"SELECT {name}") == [[7]]
-    assert world.warehouse.run("SELECT department_name FROM dim_staff") == [["Sales"]]
-    assert _agrees(world)
+        assert loaded.warehouse.run(f"SELECT {name}") == [[7]]
+    assert loaded.warehouse.run("SELECT department_name FROM dim_staff") == [["Sales"]]
+    assert _agrees(loaded)
 
     # Silently: no stamp tells of it, so quarantine is not as the source is any more.
-    world.source.run("UPDATE sales_order SET units_sold = -2")
-    assert not _agrees(world)
-    assert world.reconcile(heal=True).error is None
-    assert "-2" in str([row[3] for row in world.in_lake(HELD) if row[0] == "sales_order"])
-    assert _agrees(world)
-    world.source.run("UPDATE sales_order SET units_sold = 6")
-    assert world.reconcile(heal=True).error is None
-    assert [row[0] for row in world.in_lake(HELD)] == ["department"]
-    assert world.warehouse.run("SELECT units_sold FROM fact_sales_order ORDER BY 1") == [[6], [7]]
-    certificate = RawZone(world.lake).last_certificate() or {}
+    loaded.source.run("UPDATE sales_order SET units_sold = -2")
+    assert not _agrees(loaded)
+    assert loaded.reconcile(heal=True).error is None
+    assert "-2" in str([row[3] for row in loaded.in_lake(HELD) if row[0] == "sales_order"])
+    assert _agrees(loaded)
+    loaded.source.run("UPDATE sales_order SET units_sold = 6")
+    assert loaded.reconcile(heal=True).error is None
+    assert [row[0] for row in loaded.in_lake(HELD)] == ["department"]
+    assert loaded.warehouse.run("SELECT units_sold FROM fact_sales_order ORDER BY 1") == [[6], [7]]
+    certificate = RawZone(loaded.lake).last_certificate() or {}
     assert all(entry["agrees"] for entry in certificate["tables"].values())

@@ -91,17 +91,15 @@ def test_the_lake_comes_from_the_raw_zone_as_it_was_and_lives_on_and_whatever_da
 
 @pytest.mark.integration
 def test_a_rebuild_that_cannot_read_the_raw_zone_or_breaks_a_rule_shows_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    loaded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    before = _tables(world)
+    before = _tables(loaded)
     with monkeypatch.context() as patch:
         patch.setattr("retail_etl.history.versions", lambda table, rows: rows.unionByName(rows))  # all of it twice
-        broken = world.rebuild_lake()
+        broken = loaded.rebuild_lake()
     assert "The rebuilt lake is rejected, and nothing of it is shown" in (broken.error or "")
     assert "must be unique" in (broken.error or "")
-    assert _tables(world) == before
+    assert _tables(loaded) == before
 
     with monkeypatch.context() as patch:
         publish = Lake._publish_table
@@ -112,13 +110,13 @@ def test_a_rebuild_that_cannot_read_the_raw_zone_or_breaks_a_rule_shows_nothing(
 
         patch.setattr(Lake, "_publish_table", publish_one)
         with pytest.raises(KeyboardInterrupt):
-            world.rebuild_lake()
-    finished = world.rebuild_lake()
+            loaded.rebuild_lake()
+    finished = loaded.rebuild_lake()
     assert (finished.error, finished.warnings) == (None, [])
-    assert all(REBUILD not in branches for branches in _heads(world).values())
-    assert _tables(world) == before
+    assert all(REBUILD not in branches for branches in _heads(loaded).values())
+    assert _tables(loaded) == before
 
-    next((Path(world.lake) / "raw" / "payment").rglob("part-*")).unlink()
-    lost = world.rebuild_lake()
+    next((Path(loaded.lake) / "raw" / "payment").rglob("part-*")).unlink()
+    lost = loaded.rebuild_lake()
     assert "objects are not as they were written" in (lost.error or "")
-    assert _tables(world) == before
+    assert _tables(loaded) == before

@@ -63,55 +63,49 @@ def test_what_no_stamp_tells_of_is_found_and_healed_as_versions(world: World) ->
 
 @pytest.mark.integration
 @pytest.mark.long
-def test_what_a_failed_run_left_waiting_is_compared_too(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.source.run(COPY.format(key=101, stamp="TIMESTAMP '2024-02-27 15:00'"))
+def test_what_a_failed_run_left_waiting_is_compared_too(loaded: World) -> None:
+    loaded.source.run(COPY.format(key=101, stamp="TIMESTAMP '2024-02-27 15:00'"))
     edit = "UPDATE sales_order SET units_sold = {}, last_updated = '{}' WHERE sales_order_id = 100"
-    world.source.run(edit.format(8, "2024-02-27 16:00"))
-    assert world.extract().error is None  # and no further
-    world.source.run("DELETE FROM sales_order WHERE sales_order_id = 101")
-    world.source.run(edit.format(7, "2024-02-27 14:20:52.186"))  # as the lake has it, and behind the fence
-    assert world.reconcile(heal=True).error is None
-    assert all(_certified(world).values())
-    assert world.warehouse.run(CURRENT) == [[100, 7]]
-    assert world.in_lake(CURRENT) == [(100, 7)]
-    assert world.warehouse.run(VERSIONS.format("sales_record_id")) == [[100, 7], [100, 8], [100, 7], [101, 7]]
-    assert not world.reconcile(heal=False).differs
+    loaded.source.run(edit.format(8, "2024-02-27 16:00"))
+    assert loaded.extract().error is None  # and no further
+    loaded.source.run("DELETE FROM sales_order WHERE sales_order_id = 101")
+    loaded.source.run(edit.format(7, "2024-02-27 14:20:52.186"))  # as the lake has it, and behind the fence
+    assert loaded.reconcile(heal=True).error is None
+    assert all(_certified(loaded).values())
+    assert loaded.warehouse.run(CURRENT) == [[100, 7]]
+    assert loaded.in_lake(CURRENT) == [(100, 7)]
+    assert loaded.warehouse.run(VERSIONS.format("sales_record_id")) == [[100, 7], [100, 8], [100, 7], [101, 7]]
+    assert not loaded.reconcile(heal=False).differs
 
 
 @pytest.mark.integration
-def test_a_warehouse_that_somebody_changed_is_made_what_the_lake_is(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.warehouse.run("UPDATE fact_payment SET payment_amount = 1")
-    world.warehouse.run("DELETE FROM fact_sales_order")
-    world.warehouse.run("UPDATE dim_staff SET first_name = 'Eve'")
-    found = world.reconcile(heal=False)
+def test_a_warehouse_that_somebody_changed_is_made_what_the_lake_is(loaded: World) -> None:
+    loaded.warehouse.run("UPDATE fact_payment SET payment_amount = 1")
+    loaded.warehouse.run("DELETE FROM fact_sales_order")
+    loaded.warehouse.run("UPDATE dim_staff SET first_name = 'Eve'")
+    found = loaded.reconcile(heal=False)
     assert found.differs
     assert len(found.warnings) == 3
-    assert world.reconcile(heal=True).error is None
-    assert world.warehouse.run("SELECT payment_amount FROM fact_payment_current") == [[Decimal("2529.73")]]
-    assert world.warehouse.run(CURRENT) == [[100, 7]]
-    assert not world.reconcile(heal=False).differs
+    assert loaded.reconcile(heal=True).error is None
+    assert loaded.warehouse.run("SELECT payment_amount FROM fact_payment_current") == [[Decimal("2529.73")]]
+    assert loaded.warehouse.run(CURRENT) == [[100, 7]]
+    assert not loaded.reconcile(heal=False).differs
 
 
 @pytest.mark.integration
 @pytest.mark.long
-def test_an_emptied_fact_table_waits_for_a_word_and_the_rest_is_healed(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.source.run("DELETE FROM payment")
-    world.source.run("UPDATE sales_order SET units_sold = 8")
-    guarded = world.reconcile(heal=True)
+def test_an_emptied_fact_table_waits_for_a_word_and_the_rest_is_healed(loaded: World) -> None:
+    loaded.source.run("DELETE FROM payment")
+    loaded.source.run("UPDATE sales_order SET units_sold = 8")
+    guarded = loaded.reconcile(heal=True)
     assert (guarded.error, guarded.needs_attention) == (None, True)
     assert "reconcile --heal --accept-deletions payment" in " ".join(guarded.warnings)
-    assert world.warehouse.run("SELECT count(*) FROM fact_payment_current") == [[1]]
-    assert world.warehouse.run(CURRENT) == [[100, 8]]
-    accepted = world.reconcile(heal=True, accept_deletions="payment")
+    assert loaded.warehouse.run("SELECT count(*) FROM fact_payment_current") == [[1]]
+    assert loaded.warehouse.run(CURRENT) == [[100, 8]]
+    accepted = loaded.reconcile(heal=True, accept_deletions="payment")
     assert (accepted.error, accepted.needs_attention) == (None, False)
-    assert world.warehouse.run("SELECT count(*) FROM fact_payment_current") == [[0]]
-    assert world.in_lake("SELECT count(*) FROM fact_payment_current") == [(0,)]
+    assert loaded.warehouse.run("SELECT count(*) FROM fact_payment_current") == [[0]]
+    assert loaded.in_lake("SELECT count(*) FROM fact_payment_current") == [(0,)]
 
 
 @pytest.mark.integration

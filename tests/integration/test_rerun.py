@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.world import SOURCE_ROWS, World
+from tests.integration.world import World
 
 
 @pytest.mark.integration
@@ -15,38 +15,34 @@ from tests.integration.world import SOURCE_ROWS, World
 )
 @pytest.mark.long
 def test_stages_that_lost_their_manifest_are_done_again_and_nothing_is_twice(
-    world: World, lost: tuple[str, ...], status: str
+    loaded: World, lost: tuple[str, ...], status: str
 ) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
-    assert world.run().error is None
+    loaded.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
+    assert loaded.run().error is None
     for name in lost:
-        (Path(world.lake) / "batches" / "2" / f"{name}.json").unlink()
-    again = world.run()
+        (Path(loaded.lake) / "batches" / "2" / f"{name}.json").unlink()
+    again = loaded.run()
     assert (again.status, again.error, again.batch_id) == (status, None, None)
     versions = "SELECT units_sold FROM fact_sales_order ORDER BY units_sold"
-    assert world.warehouse.run(versions) == [[7], [8]]
-    assert world.in_lake(versions) == [(7,), (8,)]
-    assert world.in_lake("SELECT count(*) FROM dim_date") == [(4,)]
-    assert world.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
+    assert loaded.warehouse.run(versions) == [[7], [8]]
+    assert loaded.in_lake(versions) == [(7,), (8,)]
+    assert loaded.in_lake("SELECT count(*) FROM dim_date") == [(4,)]
+    assert loaded.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
 
 
 @pytest.mark.integration
-def test_a_warehouse_is_rebuilt_from_the_lake_as_it_was_and_readers_see_the_old_one_until_then(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
-    assert world.run().error is None
+def test_a_warehouse_is_rebuilt_from_the_lake_as_it_was_and_readers_see_the_old_one_until_then(loaded: World) -> None:
+    loaded.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-27 15:00'")
+    assert loaded.run().error is None
     facts = "SELECT * FROM fact_sales_order ORDER BY sales_record_id"
-    before = world.warehouse.run(facts)
+    before = loaded.warehouse.run(facts)
     assert [row[0] for row in before] == [1, 2]
-    world.warehouse.run("UPDATE fact_sales_order SET units_sold = 99")
-    world.warehouse.run("DELETE FROM fact_payment")
-    world.warehouse.run("UPDATE etl.ledger SET lake_id = 'another lake'")
-    assert "rebuild warehouse" in (world.rebuild(anew=False).error or "")
-    assert world.rebuild(anew=True).error is None
-    assert world.warehouse.run(facts) == before
-    assert world.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
-    assert world.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
-    assert world.run().status == "nothing_changed"
+    loaded.warehouse.run("UPDATE fact_sales_order SET units_sold = 99")
+    loaded.warehouse.run("DELETE FROM fact_payment")
+    loaded.warehouse.run("UPDATE etl.ledger SET lake_id = 'another lake'")
+    assert "rebuild warehouse" in (loaded.rebuild(anew=False).error or "")
+    assert loaded.rebuild(anew=True).error is None
+    assert loaded.warehouse.run(facts) == before
+    assert loaded.warehouse.run("SELECT count(*) FROM fact_payment") == [[1]]
+    assert loaded.warehouse.run("SELECT batch_id FROM etl.ledger ORDER BY 1") == [[1], [2]]
+    assert loaded.run().status == "nothing_changed"

@@ -54,6 +54,11 @@ class World:
         self.source = self._owner.connect()
         self.warehouse = self.databases["warehouse"].connect()
 
+    def close(self) -> None:
+        """Close them."""
+        self.source.close()
+        self.warehouse.close()
+
     def run(self, **variables: str) -> Run:
         """One run of the workflow."""
         return run_pipeline(read_pipeline(), {"lake": self.lake, **variables}, self.databases, lambda _: Progress())
