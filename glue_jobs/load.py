@@ -32,7 +32,7 @@ def run(job: Job) -> Result:
 
 
 def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew: bool) -> dict[str, int]:
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
 
     def stage(table: StarTable) -> int:
         rows = lake.rows(table)

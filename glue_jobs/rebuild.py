@@ -26,7 +26,7 @@ def run(job: Job) -> Result:
     extracts = [zone.expect_manifest(batch_id, "extract") for batch_id in zone.published_after(0)]
     if not extracts:
         return NOTHING_TO_DO
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     lake.create_missing()
     written = _write(job, zone, lake, extracts)
     _audit(job, lake, written)

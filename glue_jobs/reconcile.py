@@ -34,7 +34,7 @@ def run(job: Job) -> Result:
 
 def _compare(job: Job, zone: RawZone) -> Result:
     accepted = extraction.accepted_deletions(job)
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     lake.create_missing()
     database = job.database("warehouse")
     with (
@@ -134,7 +134,7 @@ def _certify(job: Job, zone: RawZone) -> Result:
     if expected is None:
         return NOTHING_TO_DO
     withheld = zone.withheld_deletions()
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     database = job.database("warehouse")
     with open_warehouse(database, zone.lake_id()) as warehouse:
         left_out = {name: entry.get("left_out", []) for name, entry in expected["tables"].items()}

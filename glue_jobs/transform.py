@@ -20,7 +20,7 @@ def run(job: Job) -> Result:
     waiting = zone.waiting("transform")
     if not waiting:
         return NOTHING_TO_DO
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     lake.create_missing()
     rows = sum(_transform(job, zone, lake, batch_id) for batch_id in waiting)
     withheld = deletions.describe(zone.withheld_deletions())

@@ -4,10 +4,10 @@ import importlib.util
 import json
 import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from retail_etl import lease, spark
 from retail_etl.errors import RetailEtlError
@@ -32,11 +32,25 @@ class JobDefinition:
 
 @dataclass(frozen=True)
 class Trigger:
-    """Starts `jobs` when every job in `when` has ended in its state; at once where `when` is empty."""
+    """Starts `jobs` when what it waits for has happened, at once where `when` is empty. `when`: pairs of a job and the
+    state in which it must have ended; all of them (`logical` is AND), or one (ANY).
+    """
 
     name: str
-    when: Mapping[str, str]
+    when: tuple[tuple[str, str], ...]
     jobs: tuple[str, ...]
+    logical: Literal["AND", "ANY"] = "AND"
+
+    def fires(self, states: Mapping[str, str]) -> bool:
+        """Whether it starts its jobs. `states`: job → its state, of those that were started."""
+        enough = any if self.logical == "ANY" and self.when else all
+        return enough(states.get(job) == state for job, state in self.when)
+
+
+def ready(triggers: Iterable[Trigger], states: Mapping[str, str]) -> list[str]:
+    """The jobs that are to be started now; a run starts each at most once."""
+    fired = (job for trigger in triggers if trigger.fires(states) for job in trigger.jobs)
+    return [job for job in dict.fromkeys(fired) if job not in states]
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Pipeline:
 
 @dataclass
 class Stage:
-    """What became of one job. `status`: succeeded, nothing_to_do, failed or skipped."""
+    """What became of one job. `status`: succeeded, nothing_to_do, failed, timeout, stopped or skipped."""
 
     name: str
     status: str
@@ -74,7 +88,7 @@ class Run:
     def status(self) -> str:
         """The run as a whole."""
         states = {stage.status for stage in self.stages}
-        if states & {"failed", "skipped"}:
+        if states & {"failed", "timeout", "stopped", "skipped"}:
             return "failed"
         return "succeeded" if "succeeded" in states else "nothing_changed"
 
@@ -102,8 +116,9 @@ def read_pipeline(path: Path = PIPELINE) -> Pipeline:
     triggers = tuple(
         Trigger(
             trigger["name"],
-            {condition["job"]: condition["state"] for condition in trigger.get("when", [])},
+            tuple((condition["job"], condition["state"]) for condition in trigger.get("when", [])),
             tuple(trigger["jobs"]),
+            trigger.get("logical", "AND"),
         )
         for trigger in text["triggers"]
     )
@@ -115,7 +130,7 @@ def read_pipeline(path: Path = PIPELINE) -> Pipeline:
 
 def only(pipeline: Pipeline, job: str) -> Pipeline:
     """A pipeline of this one job."""
-    return Pipeline(pipeline.name, pipeline.variables, {job: pipeline.jobs[job]}, (Trigger("start", {}, (job,)),))
+    return Pipeline(pipeline.name, pipeline.variables, {job: pipeline.jobs[job]}, (Trigger("start", (), (job,)),))
 
 
 def run_pipeline(
@@ -157,14 +172,8 @@ def _run_jobs(
     run: Run,
 ) -> None:
     states: dict[str, str] = {}
-    while ready := [
-        name
-        for trigger in pipeline.triggers
-        if all(states.get(job) == state for job, state in trigger.when.items())
-        for name in trigger.jobs
-        if name not in states
-    ]:
-        for name in ready:
+    while started := ready(pipeline.triggers, states):
+        for name in started:
             stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), held, run)
             run.stages.append(stage)
             states[name] = "FAILED" if stage.status == "failed" else "SUCCEEDED"

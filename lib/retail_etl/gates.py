@@ -111,7 +111,7 @@ def _result(outcome: Outcome, layer: str, at: datetime) -> tuple[Any, ...]:
 def reject(job: Job, zone: RawZone, batch_id: int, reason: RetailEtlError) -> None:
     """Refuse the batch and those after it, and drop what they wrote."""
     zone.reject(batch_id, str(reason))
-    Lake(job.spark).discard(range(batch_id, zone.latest() + 1))
+    Lake.of(job).discard(range(batch_id, zone.latest() + 1))
 
 
 # ---------------------------------------------------------------------------- what is in quarantine
@@ -125,7 +125,7 @@ def held(job: Job, zone: RawZone, until: int) -> DataFrame | None:
 
 
 def _events(job: Job, zone: RawZone, until: int) -> DataFrame:
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     written = [batch_id for batch_id in zone.unfinished("publish") if batch_id <= until]
     in_lake = lake.rows(model.QUARANTINE, lake.latest(model.QUARANTINE, written))
     return in_lake.unionByName(zone.verdicts(job.spark, judged_only(zone, until)))

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from retail_etl import model
 from retail_etl.errors import StateError
 from retail_etl.history import latest
+from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
 
@@ -45,6 +46,11 @@ class Lake:
     def __init__(self, spark: SparkSession, namespace: str = NAMESPACE) -> None:
         self._spark = spark
         self._namespace = namespace
+
+    @classmethod
+    def of(cls, job: Job) -> "Lake":
+        """The lake that the job works on; its option `lake_database` names the database of the tables."""
+        return cls(job.spark, job.options.get("lake_database") or NAMESPACE)
 
     # ------------------------------------------------------------------ tables
 

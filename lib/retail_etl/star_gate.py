@@ -26,7 +26,7 @@ Sums = dict[str, tuple[Decimal, Decimal]]
 
 def run(job: Job, zone: RawZone, batch_id: int) -> int:
     """Publish the batch, or reject it. Gives how many rows it wrote."""
-    lake = Lake(job.spark)
+    lake = Lake.of(job)
     written = zone.expect_manifest(batch_id, "transform")["tables"]
     intent = zone.manifest(batch_id, "publish_intent")
     if intent is None:  # else an earlier run audited it and was cut off

@@ -12,7 +12,8 @@ from retail_etl.runtime import Job, Result, parse_options, side_by_side
 def test_options_are_read_as_glue_passes_them_and_optional_ones_have_a_default() -> None:
     arguments = ["extract.py", "--lake", "s3://lake", "--JOB_NAME", "extract", "--unknown", "x"]
     options = parse_options(arguments, ["lake"], {"source_secret": ""})
-    assert (options["lake"], options["source_secret"]) == ("s3://lake", "")
+    assert (options["lake"], options["source_secret"], options["JOB_NAME"]) == ("s3://lake", "", "extract")
+    assert "unknown" not in options
 
 
 def test_a_missing_option_is_named() -> None:
