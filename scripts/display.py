@@ -109,6 +109,7 @@ def show_error(error: object) -> None:
 def show_run(run: Run) -> None:
     """The stages of a finished run as a table, and its error where it failed."""
     colours = {"succeeded": "green", "nothing_to_do": "dim", "failed": "red", "skipped": "dim"}
+    colours |= {"timeout": "red", "stopped": "red"}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, justify in (("stage", "left"), ("status", "left"), ("rows", "right"), ("seconds", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]

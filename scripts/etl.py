@@ -31,13 +31,14 @@ from scripts.options import (  # noqa: E402
     AcceptSource,
     AcceptVolume,
     AsJson,
+    Deployed,
     Force,
     Lake,
     Source,
     Warehouse,
     accepted,
 )
-from scripts.running import end, note, run_workflow  # noqa: E402
+from scripts.running import end, note, run_deployed_workflow, run_workflow  # noqa: E402
 from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
@@ -55,12 +56,23 @@ def run(
     accept_quarantine: AcceptQuarantine = None,
     accept_volume: AcceptVolume = None,
     accept_source: AcceptSource = False,
+    deployed: Deployed = "",
 ) -> None:
     """Run the workflow once. Without URLs: on the embedded databases and the lake in .local/.
+
+    With --deployed: as it is deployed, with the databases and the lake of the deployment. Glue runs it, and it is shown
+    here; where AWS_ENDPOINT_URL names a server that runs nothing (moto), its jobs run here, as Glue would run them.
 
     Exit code 0: done, or nothing changed. 1: a stage failed. 3: done, but deletions wait for --accept-deletions.
     """
     variables = accepted(accept_deletions, accept_contract, accept_quarantine, accept_volume, accept_source)
+    if deployed:
+        if any(value not in ("", "false") for value in variables.values()):
+            raise typer.BadParameter(
+                "what is accepted stands in the deployment's own arguments", param_hint="--deployed"
+            )
+        end(run_deployed_workflow(deployed), as_json)
+        return
     end(run_workflow(lake, variables, source=source, warehouse=warehouse), as_json)
 
 

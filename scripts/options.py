@@ -19,6 +19,9 @@ Source = Annotated[str, typer.Option(envvar="SOURCE_URL", help="postgresql://use
 Warehouse = Annotated[str, typer.Option(envvar="WAREHOUSE_URL", help="postgresql://user:password@host:port/database")]
 Lake = Annotated[str, typer.Option(envvar="LAKE", help="A folder, or s3://bucket/prefix.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, all else on standard error.")]
+Deployed = Annotated[
+    str, typer.Option("--deployed", metavar="WORKFLOW", help="This workflow of AWS Glue, as it is deployed.")
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")]
 
 AcceptDeletions = Annotated[

@@ -33,6 +33,17 @@ def run_workflow(
         display.close()
 
 
+def run_deployed_workflow(name: str) -> Run:
+    """Run a workflow as it is deployed, and show its jobs as they begin and end."""
+    from scripts.deployed import run_deployed
+
+    display = RunDisplay()
+    try:
+        return run_deployed(name, display.stage(name), LocalPair().home / "deployed")
+    finally:
+        display.close()
+
+
 def note(table: str, rows: int) -> None:
     """A table of the embedded source was filled."""
     console.print(f"  {table:<18} {rows:>10,} rows")

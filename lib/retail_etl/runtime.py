@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from pyspark.sql import SparkSession
 
-from retail_etl import lease, spark
+from retail_etl import lease, spark, workflow_run
 from retail_etl.errors import ConfigurationError, RetailEtlError
 from retail_etl.postgres import Database
 
@@ -126,13 +126,16 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("py4j").setLevel(logging.WARNING)
     started = time.monotonic()
+    name, options = "", dict[str, str]()
     try:
         options = parse_options(sys.argv, required, {"lake_database": "", **optional})
         name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
         result = spark.within_glue(name, options, lambda: _run_alone(run, Job(name, options)))
     except RetailEtlError as error:
         log.error("%s: %s", type(error).__name__, error)
+        workflow_run.tell(options, name, {"status": "failed", "error": str(error)})
         sys.exit(1)
+    workflow_run.tell(options, name, asdict(result))
     for warning in result.warnings:
         log.warning(warning)
     log.info("%s: %s, %s rows, %.1f s", name, result.status, f"{result.rows:,}", time.monotonic() - started)
