@@ -141,10 +141,10 @@ class Here:
     def _start(self, job: GlueJob) -> None:
         before = self._attempts.setdefault(job.name, [])
         of_run = {"--WORKFLOW_NAME": self.graph.name, "--WORKFLOW_RUN_ID": self.run_id}
-        retry = {"JobRunId": before[-1]} if before else {}
-        job_run_id = self.glue.start_job_run(JobName=job.name, Arguments={**job.arguments, **of_run}, **retry)[
-            "JobRunId"
-        ]
+        start: Any = {"JobName": job.name, "Arguments": {**job.arguments, **of_run}}
+        if before:
+            start["JobRunId"] = before[-1]
+        job_run_id = self.glue.start_job_run(**start)["JobRunId"]
         before.append(job_run_id)
         identity = {"--JOB_NAME": job.name, "--JOB_RUN_ID": job_run_id, **of_run}
         limit = job.timeout_minutes * self.seconds_per_minute
