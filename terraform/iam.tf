@@ -124,6 +124,15 @@ locals {
           Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
         }
       ],
+      [
+        {
+          # Each job tells its workflow's run what became of it: retail_etl.workflow_run.
+          Sid      = "TellWorkflowRun"
+          Effect   = "Allow"
+          Action   = ["glue:PutWorkflowRunProperties"]
+          Resource = [for name in values(local.workflow_names) : "${local.arn.catalog}:workflow/${name}"]
+        },
+      ],
       [for statement in local.network_statements : statement if local.in_vpc && contains(local.database_jobs, job)],
     )
   }
