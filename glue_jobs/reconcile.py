@@ -11,10 +11,11 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, extraction, gates, model, quarantine, reconcile, runtime
+from retail_etl import deletions, extraction, gates, metrics, model, quarantine, reconcile, runtime
 from retail_etl.contract import SourceColumn
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.lake import Lake
+from retail_etl.metrics import Metric
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.reconcile import Comparison, Sides
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -50,6 +51,7 @@ def _compare(job: Job, zone: RawZone) -> Result:
         if held is not None:
             _compare_quarantine(snapshot, columns, held, found)
         differences = [comparison for comparison in found.values() if not comparison.agrees]
+        _measure(job, len(differences))
         rows = sum(comparison.rows for comparison in found.values())
         if job.options.get("heal") != "true":
             zone.certify(_certificate(snapshot, found, keys, left_out))
@@ -59,6 +61,13 @@ def _compare(job: Job, zone: RawZone) -> Result:
         batches = () if planned.is_empty else (extraction.extract(job, zone, snapshot, planned),)
         zone.expect_verification(_certificate(snapshot, found, keys, left_out))
         return Result("succeeded", rows, batches, tuple(snapshot.warnings))
+
+
+def _measure(job: Job, differing: int) -> None:
+    """Tell CloudWatch how many tables differ, where the option `metrics_namespace` names where."""
+    if namespace := job.options.get("metrics_namespace"):
+        phase = {"Phase": job.option("phase")}
+        metrics.publish(namespace, [Metric("DifferingTables", differing, "Count", phase)])
 
 
 def _compare_quarantine(
@@ -146,6 +155,7 @@ def _certify(job: Job, zone: RawZone) -> Result:
                 entry["agrees"] = (rows, str(checksum)) == (entry["rows"], entry["checksum"])
     zone.certify(expected)
     broken = [name for name, entry in expected["tables"].items() if not entry["agrees"]]
+    _measure(job, len(broken))
     set_aside = [name for name in broken if _went_to_quarantine(job, zone, model.STAR[name], expected)]
     if unexplained := [
         name for name in broken if name not in set_aside and model.STAR[name].sources[0] not in withheld
@@ -193,4 +203,5 @@ if __name__ == "__main__":
         accept_deletions="",
         accept_source="",
         accept_contract="",
+        metrics_namespace="",
     )

@@ -1,4 +1,4 @@
-"""Write terraform/raw_tables.json, the raw zone's tables for Athena, from the model; `--check` fails where it is old."""
+"""Write terraform/raw_tables.json, the raw zone's tables for Athena, from the model. `--check` fails if it is old."""
 
 import json
 import sys

@@ -2,7 +2,9 @@
 
 locals {
   # secrets     which of the two databases' secrets it reads
-  # raw_*       objects of the raw bucket that it reads, writes (once: see the bucket's policy) and deletes, besides the lease
+  # starts      the workflow that it may start, by its file
+  # lease       whether it works under the lake's lease, which it then writes
+  # raw_*       objects of the raw bucket that it reads, writes (once: see the bucket's policy) and deletes
   # lake_*      objects below the star's folder that it writes and deletes; every job but detect reads all of them
   # catalog     read: table definitions; write: also new ones and new snapshots, which Iceberg keeps there
   # An Iceberg commit (a new branch, a moved one) writes into the metadata folder and drops what is old there. Data files
@@ -13,9 +15,12 @@ locals {
 
   access = {
     detect = {
-      secrets  = ["production"]
-      raw_read = local.manifests
+      secrets  = ["production", "warehouse"]
+      starts   = ["pipeline"]
+      lease    = false
+      raw_read = concat(local.manifests, ["lake.json"])
       lake     = false
+      metrics  = true
     }
     extract = {
       secrets    = ["production"]
@@ -51,6 +56,7 @@ locals {
       secrets   = ["warehouse"]
       raw_read  = concat(local.manifests, ["lake.json"])
       raw_write = ["batches/*/load.json", "lake.json"]
+      metrics   = true
     }
     reconcile = {
       secrets     = ["production", "warehouse"]
@@ -80,13 +86,12 @@ locals {
       lake_write  = ["*"]
       lake_delete = ["*"] # files that no snapshot names any more
       catalog     = "write"
-      metrics     = true
     }
   }
 
   grants = {
     for job in keys(local.jobs) : job => merge(
-      { secrets = [], raw_read = [], raw_write = [], raw_delete = [], lake = true, lake_write = [], lake_delete = [], catalog = "read", metrics = false },
+      { secrets = [], starts = [], lease = true, raw_read = [], raw_write = [], raw_delete = [], lake = true, lake_write = [], lake_delete = [], catalog = "read", metrics = false },
       lookup(local.access, job, {}),
     )
   }

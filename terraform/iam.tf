@@ -35,12 +35,6 @@ locals {
           )
         },
         {
-          Sid      = "Lease"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject"]
-          Resource = ["${local.arn.bucket.raw}/lease.json"]
-        },
-        {
           Sid      = "ReadRaw"
           Effect   = "Allow"
           Action   = ["s3:GetObject"]
@@ -56,8 +50,14 @@ locals {
         {
           Sid      = "OwnLogs"
           Effect   = "Allow"
-          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-          Resource = ["${local.arn.logs}:log-group:${local.log_prefix[job]}/*"]
+          Action   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = ["${local.arn.logs}:log-group:${contains(local.spark_jobs, job) ? local.log_prefix[job] : "/aws-glue/python-jobs"}/*"]
+        },
+        {
+          Sid      = "TellWorkflowRun"
+          Effect   = "Allow"
+          Action   = ["glue:PutWorkflowRunProperties"]
+          Resource = [for name in values(local.workflow_names) : "${local.arn.catalog}:workflow/${name}"]
         },
         {
           Sid       = "Metrics"
@@ -66,6 +66,22 @@ locals {
           Resource  = ["*"]
           Condition = { StringEquals = { "cloudwatch:namespace" = concat(["Glue"], granted.metrics ? [local.name] : []) } }
         },
+      ],
+      [
+        for sid in granted.lease ? ["Lease"] : [] : {
+          Sid      = sid
+          Effect   = "Allow"
+          Action   = ["s3:GetObject", "s3:PutObject"]
+          Resource = ["${local.arn.bucket.raw}/lease.json"]
+        }
+      ],
+      [
+        for sid in length(granted.starts) > 0 ? ["StartWorkflow"] : [] : {
+          Sid      = sid
+          Effect   = "Allow"
+          Action   = ["glue:StartWorkflowRun"]
+          Resource = [for file in granted.starts : "${local.arn.catalog}:workflow/${local.workflow_names[file]}"]
+        }
       ],
       [
         for sid, action in { WriteRaw = "s3:PutObject", DeleteRaw = "s3:DeleteObject" } : {

@@ -39,7 +39,7 @@ locals {
   shell_arguments = {
     for job in setsubtract(keys(local.jobs), local.spark_jobs) : job => {
       "--extra-py-files" = try(local.package_uri["python_shell"], "")
-      "--library-set"    = "none"
+      "--library-set"    = "analytics" # which has boto3
     }
   }
 
@@ -58,7 +58,7 @@ resource "aws_glue_job" "this" {
   name         = "${local.name}-${each.key}"
   description  = each.value.description
   role_arn     = aws_iam_role.job[each.key].arn
-  glue_version = each.value.glue_version
+  glue_version = each.value.type == "spark" ? each.value.glue_version : null
   timeout      = each.value.timeout_minutes
   max_retries  = each.value.max_retries
   connections  = local.in_vpc && contains(local.database_jobs, each.key) ? [aws_glue_connection.databases[0].name] : []
@@ -66,7 +66,7 @@ resource "aws_glue_job" "this" {
   worker_type       = each.value.type == "spark" ? each.value.worker_type : null
   number_of_workers = each.value.type == "spark" ? max(each.value.number_of_workers, var.max_workers) : null
   max_capacity      = each.value.type == "spark" ? null : each.value.max_capacity
-  execution_class   = each.value.type != "spark" ? null : contains(var.flexible_jobs, each.key) ? "FLEX" : "STANDARD"
+  execution_class   = each.value.type != "spark" ? null : lookup(each.value, "execution_class", "STANDARD")
 
   default_arguments = local.job_arguments[each.key]
 

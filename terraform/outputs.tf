@@ -57,3 +57,18 @@ output "log_groups" {
   description = "Job → the log group in which our code writes."
   value       = { for job in local.spark_jobs : job => aws_cloudwatch_log_group.job["${job}/output"].name }
 }
+
+output "athena_workgroup" {
+  description = "The workgroup for queries."
+  value       = aws_athena_workgroup.this.name
+}
+
+output "alarm_topic" {
+  description = "ARN of the SNS topic that alarms go to."
+  value       = aws_sns_topic.alarms.arn
+}
+
+output "dashboard" {
+  description = "The CloudWatch dashboard."
+  value       = "https://${var.region}.console.aws.amazon.com/cloudwatch/home?region=${var.region}#dashboards/dashboard/${local.name}"
+}

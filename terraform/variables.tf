@@ -114,17 +114,6 @@ variable "schedules_enabled" {
   default     = true
 }
 
-variable "flexible_jobs" {
-  description = "Jobs that may wait for spare capacity (FLEX): cheaper, and nobody waits for them."
-  type        = set(string)
-  default     = ["maintain"]
-
-  validation {
-    condition     = length(setintersection(var.flexible_jobs, ["detect", "extract", "quality_gate_raw", "transform", "quality_gate_star", "load"])) == 0
-    error_message = "flexible_jobs: the jobs of the scheduled pipeline cannot wait for capacity."
-  }
-}
-
 variable "max_workers" {
   description = "Most workers of a Spark job; auto scaling uses as many of them as it has work for. 0: what the JSON says."
   type        = number

@@ -18,6 +18,7 @@ locals {
         metrics_namespace = local.name
         source_secret     = local.secrets.production
         warehouse_secret  = local.secrets.warehouse
+        workflow          = local.workflow_names[name]
       },
       var.job_variables,
     )
@@ -43,7 +44,7 @@ locals {
 
   triggers = merge([
     for name, workflow in local.workflows : {
-      for trigger in workflow.triggers : "${name}/${trigger.name}" => merge({ when = [] }, trigger, {
+      for trigger in workflow.triggers : "${name}/${trigger.name}" => merge({ when = [], in_workflow = true }, trigger, {
         workflow                                                                   = name
         schedule                                                                   = trigger.type == "SCHEDULED" ? lookup(var.schedules, workflow.name, workflow.schedule) : null
       })
@@ -53,7 +54,7 @@ locals {
 
 locals {
   # pipeline.json's name is the project's: retail-etl, retail-etl-reconcile …
-  workflow_names = { for name, workflow in local.workflows : name => "${workflow.name}-${var.environment}" }
+  workflow_names = { for name, workflow in local.declared : name => "${workflow.name}-${var.environment}" }
 
   variable_names = toset(flatten([for variables in values(local.declared)[*].variables : keys(variables)]))
 }
@@ -82,7 +83,7 @@ resource "aws_glue_trigger" "this" {
 
   name          = "${local.workflow_names[each.value.workflow]}-${each.value.name}"
   type          = each.value.type
-  workflow_name = aws_glue_workflow.this[each.value.workflow].name
+  workflow_name = each.value.in_workflow ? aws_glue_workflow.this[each.value.workflow].name : null
   schedule      = each.value.schedule
 
   # The provider starts an ON_DEMAND trigger as soon as it is enabled: terraform apply would rebuild the lake.

@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-2"
 ENVIRONMENT = "test"
 
-# What moto does not do: tags of an Athena workgroup, and conditions of a bucket's policy (it denies what is denied under
-# a condition). Its S3 has no host name for each bucket.
+# What moto does not do: tags of an Athena workgroup, and conditions of a bucket's policy (what is denied under one is
+# denied). Its S3 has no host name for each bucket.
 _OVERRIDE = """
 terraform {
   backend "local" {}
