@@ -161,19 +161,30 @@ def run_terraform(folder: Path, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+def _network(aws: Aws) -> dict[str, Any]:
+    """The VPC of somebody who deploys: a private subnet, its route table, and the group of a database."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    zone = f"{REGION}a"
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone=zone)["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    database = ec2.create_security_group(VpcId=vpc, GroupName="database", Description="PostgreSQL")["GroupId"]
+    return {
+        "vpc_id": vpc,
+        "subnet_id": subnet,
+        "availability_zone": zone,
+        "route_table_ids": [table],
+        "database_security_group_ids": [database],
+    }
+
+
 @pytest.fixture(scope="session")
 def deployment(aws: Aws, configuration: Path) -> Deployment:
     """All of it, applied."""
     since = time.monotonic()
-    arguments = (
-        "apply",
-        "-auto-approve",
-        "-input=false",
-        "-no-color",
-        "-parallelism=20",
-        f"-var=environment={ENVIRONMENT}",
-    )
-    run_terraform(configuration, *arguments, **aws.environment)
+    given = json.dumps({"environment": ENVIRONMENT, **_network(aws)})
+    (configuration / "test.auto.tfvars.json").write_text(given, encoding="utf-8")
+    run_terraform(configuration, "apply", "-auto-approve", "-input=false", "-no-color", **aws.environment)
     seconds = time.monotonic() - since
     shown = json.loads(run_terraform(configuration, "show", "-json", **aws.environment))["values"]
     outputs = {name: output["value"] for name, output in shown["outputs"].items()}

@@ -1,4 +1,4 @@
-"""What IAM policies let somebody do. Statements are evaluated with their wildcards; patterns are compared with patterns."""
+"""What IAM policies let somebody do. Wildcards are evaluated: patterns are compared with patterns."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Each job's role, as it was applied: what its job does it may do, and what it must never do no statement lets through."""
+"""Each job's role, as it was applied: what the job does it may do, and what it must not do nothing lets through."""
 
 import pytest
 
