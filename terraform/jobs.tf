@@ -77,7 +77,7 @@ resource "aws_glue_job" "this" {
   }
 
   execution_property {
-    max_concurrent_runs = 1
+    max_concurrent_runs = length(local.workflows) # several workflows use it; the lake's lease has them wait
   }
 
   # A run begins when all of this is there.

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,20 +26,26 @@ log = logging.getLogger("retail_etl")
 NAME = "lease.json"
 DURATION = timedelta(seconds=120)
 RENEWED_EVERY_SECONDS = 30.0
+RETRIED_EVERY_SECONDS = 10.0
 
 _Body = dict[str, Any]
 
 
+class HeldError(StateError):
+    """Somebody else holds the lease."""
+
+
 @contextmanager
-def hold(location: str, purpose: str) -> Iterator["Lease"]:
+def hold(location: str, purpose: str, patience_seconds: float = 0.0) -> Iterator["Lease"]:
     """Hold the lake's lease within the block; `purpose` tells others what for.
 
-    StateError where somebody else holds it, and at the end of the block where it was lost meanwhile (the machine was
-    suspended, or the storage could not be written for two minutes): what was done is then not to be trusted.
+    HeldError where somebody else holds it and is not done within `patience_seconds`. StateError at the end of the block
+    where it was lost meanwhile (the machine was suspended, or the storage could not be written for two minutes): what
+    was done is then not to be trusted.
     StorageError where the location cannot be read and written.
     """
     lease = Lease(open_storage(location), location, purpose)
-    lease.acquire()
+    lease.acquire_within(patience_seconds)
     stopped = threading.Event()
     renewal = threading.Thread(target=lease.renew_until, args=(stopped,), name="lease", daemon=True)
     renewal.start()
@@ -85,8 +92,20 @@ class Lease:
                 "What this run did does not count as done. Run again: it finishes what is missing."
             )
 
+    def acquire_within(self, seconds: float) -> None:
+        """Take the lease as soon as it is free; HeldError, with who holds it, where it is not within that time."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return self.acquire()
+            except HeldError as error:
+                if time.monotonic() >= until:
+                    raise
+                log.info("Waiting: %s", error)
+            time.sleep(min(RETRIED_EVERY_SECONDS, seconds))
+
     def acquire(self) -> None:
-        """Take the lease where it is free; StateError, with who holds it, where it is not."""
+        """Take the lease where it is free; HeldError, with who holds it, where it is not."""
         expires_at = _now() + DURATION
         found = self._found()
         if found is None:
@@ -94,7 +113,7 @@ class Lease:
         else:
             holder, version = found
             if not _is_free(holder):
-                raise StateError(_held_by(self._location, holder))
+                raise HeldError(_held_by(self._location, holder))
             taken = self._storage.replace(NAME, self._until(expires_at), version)
         if not taken:
             self._expect_ours()
@@ -116,7 +135,7 @@ class Lease:
         if winner is None:
             raise StateError(f"{NAME} of {self._location} was deleted in this moment: let it be, and run again.")
         if winner[0]["token"] != self._body["token"]:
-            raise StateError(_held_by(self._location, winner[0]))
+            raise HeldError(_held_by(self._location, winner[0]))
 
     def _try_to_write(self, duration: timedelta, **marks: str) -> None:
         """Write the lease anew. A storage that fails is no loss yet: there are more tries while the lease lasts."""

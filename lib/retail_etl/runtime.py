@@ -41,6 +41,9 @@ class Result:
 
 NOTHING_TO_DO = Result("nothing_to_do")
 
+PATIENCE_SECONDS = 600.0
+"""How long a job of a Glue workflow waits for the lake."""
+
 _OF_THE_RUN = ("JOB_NAME", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
 
 
@@ -142,7 +145,9 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
 
 
 def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
-    with lease.hold(job.option("lake"), job.name), spark.explained():
+    # Of one workflow only: another one's job may have the lake just now, or was ended and could not give it back.
+    patience = PATIENCE_SECONDS if job.options.get("WORKFLOW_RUN_ID") else 0.0
+    with lease.hold(job.option("lake"), job.name, patience), spark.explained():
         return run(job)
 
 

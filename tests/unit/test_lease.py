@@ -411,5 +411,22 @@ def test_a_job_as_a_process_of_its_own_holds_the_lease_in_its_name(
             runtime.main(job)
         assert ended.value.code == 1
     assert purposes == ["transform"]
-    assert "StateError" in caplog.text
+    assert "HeldError" in caplog.text
     assert "by the first run" in caplog.text
+
+
+def test_a_run_that_has_patience_waits_until_the_lake_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RETRIED_EVERY_SECONDS", 0.01)
+    with ThreadPoolExecutor() as pool:
+        with lease.hold(str(tmp_path), "first"):
+            with pytest.raises(StateError, match="being worked on by first"):
+                _hold(str(tmp_path), 0.05)
+            waiting = pool.submit(_hold, str(tmp_path), 30.0)
+            time.sleep(0.2)
+            assert not waiting.done()
+        waiting.result()
+
+
+def _hold(lake: str, patience_seconds: float) -> None:
+    with lease.hold(lake, "second", patience_seconds):
+        pass
