@@ -26,26 +26,22 @@ log = logging.getLogger("retail_etl")
 NAME = "lease.json"
 DURATION = timedelta(seconds=120)
 RENEWED_EVERY_SECONDS = 30.0
-RETRIED_EVERY_SECONDS = 10.0
+TRIED_EVERY_SECONDS = 5.0
 
 _Body = dict[str, Any]
 
 
-class HeldError(StateError):
-    """Somebody else holds the lease."""
-
-
 @contextmanager
-def hold(location: str, purpose: str, patience_seconds: float = 0.0) -> Iterator["Lease"]:
-    """Hold the lake's lease within the block; `purpose` tells others what for.
+def hold(location: str, purpose: str, patience: timedelta = timedelta(0)) -> Iterator["Lease"]:
+    """Hold the lake's lease within the block; `purpose` tells others what for. `patience`: how long to wait for it.
 
-    HeldError where somebody else holds it and is not done within `patience_seconds`. StateError at the end of the block
-    where it was lost meanwhile (the machine was suspended, or the storage could not be written for two minutes): what
-    was done is then not to be trusted.
+    StateError where somebody else holds it for longer, and at the end of the block where it was lost meanwhile (the
+    machine was suspended, or the storage could not be written for two minutes): what was done is then not to be
+    trusted.
     StorageError where the location cannot be read and written.
     """
     lease = Lease(open_storage(location), location, purpose)
-    lease.acquire_within(patience_seconds)
+    lease.acquire_within(patience)
     stopped = threading.Event()
     renewal = threading.Thread(target=lease.renew_until, args=(stopped,), name="lease", daemon=True)
     renewal.start()
@@ -71,7 +67,6 @@ class Lease:
             "machine": _machine(),
             "pid": os.getpid(),
             "process_started": _process_started(os.getpid()),
-            "acquired_at": _now().isoformat(),
         }
         self._expires_at = _now()
         self._lost: str | None = None
@@ -92,20 +87,21 @@ class Lease:
                 "What this run did does not count as done. Run again: it finishes what is missing."
             )
 
-    def acquire_within(self, seconds: float) -> None:
-        """Take the lease as soon as it is free; HeldError, with who holds it, where it is not within that time."""
-        until = time.monotonic() + seconds
+    def acquire_within(self, patience: timedelta) -> None:
+        """Take the lease as soon as it is free; StateError, with who holds it, where it is not in that time."""
+        until = _now() + patience
         while True:
             try:
-                return self.acquire()
-            except HeldError as error:
-                if time.monotonic() >= until:
+                self.acquire()
+                return
+            except StateError:
+                if _now() >= until:
                     raise
-                log.info("Waiting: %s", error)
-            time.sleep(min(RETRIED_EVERY_SECONDS, seconds))
+            time.sleep(TRIED_EVERY_SECONDS)
 
     def acquire(self) -> None:
-        """Take the lease where it is free; HeldError, with who holds it, where it is not."""
+        """Take the lease where it is free; StateError, with who holds it, where it is not."""
+        self._body["acquired_at"] = _now().isoformat()
         expires_at = _now() + DURATION
         found = self._found()
         if found is None:
@@ -113,7 +109,7 @@ class Lease:
         else:
             holder, version = found
             if not _is_free(holder):
-                raise HeldError(_held_by(self._location, holder))
+                raise StateError(_held_by(self._location, holder))
             taken = self._storage.replace(NAME, self._until(expires_at), version)
         if not taken:
             self._expect_ours()
@@ -135,7 +131,7 @@ class Lease:
         if winner is None:
             raise StateError(f"{NAME} of {self._location} was deleted in this moment: let it be, and run again.")
         if winner[0]["token"] != self._body["token"]:
-            raise HeldError(_held_by(self._location, winner[0]))
+            raise StateError(_held_by(self._location, winner[0]))
 
     def _try_to_write(self, duration: timedelta, **marks: str) -> None:
         """Write the lease anew. A storage that fails is no loss yet: there are more tries while the lease lasts."""

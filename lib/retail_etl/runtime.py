@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -41,8 +42,10 @@ class Result:
 
 NOTHING_TO_DO = Result("nothing_to_do")
 
-PATIENCE_SECONDS = 600.0
-"""How long a job of a Glue workflow waits for the lake."""
+PATIENCE_MINUTES = 10
+"""How long a job of a Glue workflow waits for the lake: another workflow's job may have it just now, or one that was
+killed, which could not give it back.
+"""
 
 _OF_THE_RUN = ("JOB_NAME", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
 
@@ -123,7 +126,8 @@ def parse_options(arguments: Sequence[str], required: Sequence[str], optional: M
 def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **optional: str) -> None:
     """Run a job from its command line, within Glue's `Job.init` and `commit` where the Glue JVM is there.
 
-    The lake's lease is held meanwhile, and given back before the commit: a run that lost it is not committed.
+    The lake's lease is held meanwhile, and given back before the commit: a run that lost it is not committed. The
+    option `wait_minutes` says how long to wait for it.
     A failure is logged once and ends the process with status 1, so that Glue marks the run as failed.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -131,7 +135,7 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     started = time.monotonic()
     name, options = "", dict[str, str]()
     try:
-        options = parse_options(sys.argv, required, {"lake_database": "", **optional})
+        options = parse_options(sys.argv, required, {"lake_database": "", "wait_minutes": "", **optional})
         name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
         result = spark.within_glue(name, options, lambda: _run_alone(run, Job(name, options)))
     except RetailEtlError as error:
@@ -145,9 +149,8 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
 
 
 def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
-    # Of one workflow only: another one's job may have the lake just now, or was ended and could not give it back.
-    patience = PATIENCE_SECONDS if job.options.get("WORKFLOW_RUN_ID") else 0.0
-    with lease.hold(job.option("lake"), job.name, patience), spark.explained():
+    minutes = job.options.get("wait_minutes") or (PATIENCE_MINUTES if job.options.get("WORKFLOW_RUN_ID") else 0)
+    with lease.hold(job.option("lake"), job.name, timedelta(minutes=int(minutes))), spark.explained():
         return run(job)
 
 

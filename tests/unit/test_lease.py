@@ -111,6 +111,29 @@ def test_a_second_holder_is_told_who_works_on_the_lake_and_gets_it_when_that_one
         assert _body(lake)["purpose"] == "the second run"
 
 
+def test_who_is_patient_gets_it_when_the_other_is_done_and_is_told_who_has_it_when_that_takes_too_long(
+    lake: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lease.Lease(open_storage(lake), lake, "the first run")
+    first.acquire()
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        clock.passes(seconds)
+        if len(waited) == 20:
+            first.release()
+
+    monkeypatch.setattr(lease.time, "sleep", sleep)
+    with pytest.raises(StateError, match="by the first run"), lease.hold(lake, "no", timedelta(minutes=1)):
+        pytest.fail("two runs hold the lease at once")
+    assert sum(waited) == 60
+    with lease.hold(lake, "the second run", timedelta(minutes=1)):
+        assert _body(lake)["purpose"] == "the second run"
+        assert _body(lake)["acquired_at"] == clock.now.isoformat()
+    assert sum(waited) == 100
+
+
 def test_a_failure_in_the_block_gives_the_lease_back_and_is_the_error_that_is_seen(lake: str) -> None:
     with pytest.raises(ConfigurationError, match="broken"), lease.hold(lake, "the first run"):
         raise ConfigurationError("broken")
@@ -411,22 +434,5 @@ def test_a_job_as_a_process_of_its_own_holds_the_lease_in_its_name(
             runtime.main(job)
         assert ended.value.code == 1
     assert purposes == ["transform"]
-    assert "HeldError" in caplog.text
+    assert "StateError" in caplog.text
     assert "by the first run" in caplog.text
-
-
-def test_a_run_that_has_patience_waits_until_the_lake_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RETRIED_EVERY_SECONDS", 0.01)
-    with ThreadPoolExecutor() as pool:
-        with lease.hold(str(tmp_path), "first"):
-            with pytest.raises(StateError, match="being worked on by first"):
-                _hold(str(tmp_path), 0.05)
-            waiting = pool.submit(_hold, str(tmp_path), 30.0)
-            time.sleep(0.2)
-            assert not waiting.done()
-        waiting.result()
-
-
-def _hold(lake: str, patience_seconds: float) -> None:
-    with lease.hold(lake, "second", patience_seconds):
-        pass
