@@ -88,7 +88,9 @@ def session(lake: str) -> SparkSession:
     Every lake has a session of its own over the process's one Spark context, so that two of them never mix.
     """
     if submitted():
-        return SparkSession.builder.getOrCreate()
+        made = SparkSession.builder.getOrCreate()
+        _keep_classes_at_hand(made.sparkContext._jvm)
+        return made
     local = _local_context(lake).newSession()
     for name, value in _catalog(lake).items():
         local.conf.set(f"spark.sql.catalog.{CATALOG}.{name}", value)
