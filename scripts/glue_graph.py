@@ -27,7 +27,7 @@ class GlueJob:
 
 @dataclass(frozen=True)
 class Graph:
-    """A workflow: its jobs by name, in the order in which its triggers name them."""
+    """A workflow: its jobs by name, those first for which others wait."""
 
     name: str
     jobs: Mapping[str, GlueJob]
@@ -46,10 +46,21 @@ def read_graph(glue: "GlueClient", name: str) -> Graph:
     actions: dict[str, Any] = {}
     for trigger in found:
         actions |= {_job_of(trigger, action): action for action in trigger["Actions"]}
-    triggers = tuple(_trigger(trigger) for trigger in found if _is_on(trigger))
-    if not any(trigger.jobs for trigger in triggers if not trigger.when):
+    if all(trigger["Type"] == "CONDITIONAL" for trigger in found):
         raise ConfigurationError(f"Nothing starts the workflow {name}: it has no trigger without a condition.")
-    return Graph(name, {job: _job(glue, job, action) for job, action in actions.items()}, triggers)
+    order = _in_order([_trigger(trigger) for trigger in found])
+    triggers = tuple(_trigger(trigger) for trigger in found if _is_on(trigger))
+    return Graph(name, {job: _job(glue, job, actions[job]) for job in order}, triggers)
+
+
+def _in_order(triggers: list[Trigger]) -> list[str]:
+    """All jobs, each after those for which it waits. Glue gives the triggers in no order."""
+    order: dict[str, None] = {}
+    while triggers:
+        next_ones = [trigger for trigger in triggers if all(job in order for job, _ in trigger.when)] or triggers
+        order |= dict.fromkeys(job for trigger in next_ones for job in trigger.jobs)
+        triggers = [trigger for trigger in triggers if trigger not in next_ones]
+    return list(order)
 
 
 def _is_on(trigger: Any) -> bool:

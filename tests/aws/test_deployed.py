@@ -130,11 +130,12 @@ def _statuses(run: Run) -> dict[str, str]:
 def test_a_failed_job_stops_the_chain_and_the_run_reads_completed(deployed: Deployed) -> None:
     for name, script in {"first": SUCCEEDS, "second": FAILS, "third": SUCCEEDS, "tell": SUCCEEDS}.items():
         deployed.job(name, script)
-    deployed.trigger("first")
-    deployed.trigger("second", ("first", "SUCCEEDED"))
     deployed.trigger("third", ("second", "SUCCEEDED"))
     deployed.trigger("tell", ("second", "FAILED"), ("second", "TIMEOUT"), logical="ANY")
+    deployed.trigger("second", ("first", "SUCCEEDED"))
+    deployed.trigger("first")
     run = deployed.run()
+    assert [stage.name for stage in run.stages] == ["first", "second", "third", "tell"]
     assert _statuses(run) == {"first": "succeeded", "second": "failed", "third": "skipped", "tell": "succeeded"}
     assert run.status == "failed"
     assert "second: broken" in (run.error or "")
