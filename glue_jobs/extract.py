@@ -1,6 +1,6 @@
 """Extract: what changed in the source since the last batch, as JSON in the raw zone. One batch, one snapshot."""
 
-from retail_etl import deletions, extraction, gates, runtime
+from retail_etl import detection, extraction, gates, runtime
 from retail_etl.raw import RawZone
 from retail_etl.runtime import Job, Result
 from retail_etl.source import open_snapshot
@@ -11,16 +11,14 @@ def run(job: Job) -> Result:
     zone = RawZone(job.option("lake"))
     accepted = extraction.accepted_deletions(job)
     with open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot:
-        extraction.check_source(zone, snapshot, job)
+        detection.check_source(zone, snapshot, job)
         planned = extraction.plan(zone, snapshot, accepted)
         redriven = extraction.redriven(job)
         if (redriven or not planned.is_empty) and zone.held():
             again = gates.keys_to_read(job, zone, redriven)
             planned = extraction.plan(zone, snapshot, accepted, again) if again else planned
         if planned.is_empty:
-            withheld = {name: found for name, found in zone.withheld_deletions().items() if name not in accepted}
-            warnings = (*snapshot.warnings, *deletions.describe(withheld))
-            return Result("nothing_to_do", warnings=warnings, needs_attention=bool(withheld))
+            return detection.nothing_new(zone, snapshot, accepted)
         batch_id = extraction.extract(job, zone, snapshot, planned)
         return Result("succeeded", planned.rows, (batch_id,), tuple(snapshot.warnings))
 

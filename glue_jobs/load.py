@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from retail_etl import model, reconcile, runtime
+from retail_etl import metrics, model, reconcile, runtime
 from retail_etl.errors import StateError
 from retail_etl.lake import Lake
 from retail_etl.raw import RawZone
@@ -28,7 +28,10 @@ def run(job: Job) -> Result:
         rows = _load(job, warehouse, loaded, batches, anew) if batches else {}
         for batch_id in zone.waiting("load"):
             zone.finish(batch_id, "load", {"tables": rows if batch_id in batches else {}})
-    return Result("succeeded", sum(rows.values()), tuple(batches)) if batches else NOTHING_TO_DO
+    if not batches:
+        return NOTHING_TO_DO
+    metrics.tell_freshness(job.options.get("metrics_namespace"), zone.age_seconds(batches[-1]))
+    return Result("succeeded", sum(rows.values()), tuple(batches))
 
 
 def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew: bool) -> dict[str, int]:
@@ -55,4 +58,4 @@ def _audit(lake: Lake, query: Callable[[str], Any]) -> None:
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake",), warehouse_secret="", rebuild="")
+    runtime.main(run, ("lake",), warehouse_secret="", rebuild="", metrics_namespace="")

@@ -11,7 +11,18 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, extraction, gates, metrics, model, quarantine, reconcile, runtime
+from retail_etl import (
+    deletions,
+    detection,
+    extraction,
+    gates,
+    mass_deletions,
+    metrics,
+    model,
+    quarantine,
+    reconcile,
+    runtime,
+)
 from retail_etl.contract import SourceColumn
 from retail_etl.errors import ConfigurationError, StateError
 from retail_etl.lake import Lake
@@ -42,7 +53,7 @@ def _compare(job: Job, zone: RawZone) -> Result:
         open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot,
         open_warehouse(database, zone.lake_id()),
     ):
-        extraction.check_source(zone, snapshot, job)
+        detection.check_source(zone, snapshot, job)
         columns = snapshot.check_contract(model.SOURCE)
         held = gates.held(job, zone, zone.latest())
         keys = gates.keys_by_table(held)
@@ -165,7 +176,7 @@ def _certify(job: Job, zone: RawZone) -> Result:
             "Run reconcile again; if it stays so, rebuild the lake."
         )
     rows = sum(entry["rows"] for entry in expected["tables"].values())
-    warnings = deletions.describe(withheld)
+    warnings = mass_deletions.describe(withheld)
     if set_aside:
         warnings += (f"{', '.join(set_aside)}: what was read again went to quarantine (etl.py quarantine list).",)
     return Result("succeeded", rows, warnings=warnings, needs_attention=len(broken) > len(set_aside))

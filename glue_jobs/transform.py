@@ -7,7 +7,7 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, gates, model, runtime, star
+from retail_etl import deletions, gates, mass_deletions, model, runtime, star
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -23,7 +23,7 @@ def run(job: Job) -> Result:
     lake = Lake.of(job)
     lake.create_missing()
     rows = sum(_transform(job, zone, lake, batch_id) for batch_id in waiting)
-    withheld = deletions.describe(zone.withheld_deletions())
+    withheld = mass_deletions.describe(zone.withheld_deletions())
     return Result("succeeded", rows, tuple(waiting), warnings=withheld, needs_attention=bool(withheld))
 
 
@@ -115,7 +115,7 @@ def _write_deletions(
         missed = events.where("is_deleted").count()
         alive = known.distinct().count() - missing.count() if missed else 0
         withheld.pop(source, None)
-        if deletions.is_mass_deletion(missed, alive) and not entry.get("accept_deletions"):
+        if mass_deletions.is_mass_deletion(missed, alive) and not entry.get("accept_deletions"):
             withheld[source] = {"missed": missed, "alive": alive, "batch_id": extract["batch_id"]}
             events = events.where(~F.col("is_deleted"))
         found.append(events)

@@ -1,6 +1,5 @@
 """What `etl.py status` shows of a lake, all of it read from its manifests."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -8,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retail_etl import model
-from retail_etl.deletions import describe
+from retail_etl.mass_deletions import describe
 from retail_etl.raw import STAGES, Manifest, RawZone
 
 BATCHES_SHOWN = 10
@@ -61,9 +60,13 @@ def _published(zone: RawZone) -> Status | None:
     for batch_id in zone.standing():
         if zone.manifest(batch_id, "publish"):
             started = zone.expect_manifest(batch_id, "extract")["started_at"]
-            age = datetime.now(UTC) - datetime.fromisoformat(started)
             loaded = zone.manifest(batch_id, "load") is not None
-            return {"batch_id": batch_id, "as_of": started, "age_seconds": round(age.total_seconds()), "loaded": loaded}
+            return {
+                "batch_id": batch_id,
+                "as_of": started,
+                "age_seconds": round(zone.age_seconds(batch_id)),
+                "loaded": loaded,
+            }
     return None
 
 

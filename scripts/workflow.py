@@ -18,7 +18,8 @@ GLUE_JOBS = Path(__file__).resolve().parent.parent / "glue_jobs"
 PIPELINE = GLUE_JOBS / "pipeline.json"
 RECONCILE = GLUE_JOBS / "reconcile.json"
 REBUILD = GLUE_JOBS / "rebuild.json"
-_EXTRACTING = ("extract", "reconcile")
+_DETECTING, _EXTRACTING = "detect", ("extract", "reconcile")
+_STARTED_NOTHING = "STARTED_NOTHING"
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """The run as a whole."""
-        states = {stage.status for stage in self.stages}
+        """The run as a whole; that something may be to do is no change yet."""
+        states = {stage.status for stage in self.stages if (stage.name, stage.status) != (_DETECTING, "succeeded")}
         if states & {"failed", "timeout", "stopped", "skipped"}:
             return "failed"
         return "succeeded" if "succeeded" in states else "nothing_changed"
@@ -116,7 +117,7 @@ def read_pipeline(path: Path = PIPELINE) -> Pipeline:
     triggers = tuple(
         Trigger(
             trigger["name"],
-            tuple((condition["job"], condition["state"]) for condition in trigger.get("when", [])),
+            tuple((condition["job"], condition["state"]) for condition in _conditions(trigger)),
             tuple(trigger["jobs"]),
             trigger.get("logical", "AND"),
         )
@@ -126,6 +127,14 @@ def read_pipeline(path: Path = PIPELINE) -> Pipeline:
     everything = {**(base.jobs if base else {}), **jobs}
     variables = {**(base.variables if base else {}), **text["variables"]}
     return Pipeline(text["name"], variables, {name: everything[name] for name in everything if name in used}, triggers)
+
+
+def _conditions(trigger: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What a trigger waits for; one that a job starts, for that job."""
+    if "started_by" in trigger:
+        return [{"job": trigger["started_by"], "state": "SUCCEEDED"}]
+    found: list[dict[str, str]] = trigger.get("when", [])
+    return found
 
 
 def only(pipeline: Pipeline, job: str) -> Pipeline:
@@ -176,8 +185,16 @@ def _run_jobs(
         for name in started:
             stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), held, run)
             run.stages.append(stage)
-            states[name] = "FAILED" if stage.status == "failed" else "SUCCEEDED"
-    run.stages += [Stage(name, "skipped") for name in pipeline.jobs if name not in states]
+            states[name] = _state(stage)
+    left = "nothing_to_do" if states.get(_DETECTING) == _STARTED_NOTHING else "skipped"
+    run.stages += [Stage(name, left) for name in pipeline.jobs if name not in states]
+
+
+def _state(stage: Stage) -> str:
+    """As Glue calls it. On AWS, detect itself starts what comes after it, or does not; here its state tells."""
+    if stage.status == "failed":
+        return "FAILED"
+    return _STARTED_NOTHING if (stage.name, stage.status) == (_DETECTING, "nothing_to_do") else "SUCCEEDED"
 
 
 def _run_job(

@@ -2,6 +2,8 @@
 in, sentences come out.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +147,7 @@ def is_narrower(before: str, now: str) -> bool:
     Types of different families are not compared: False.
     """
     (family, held), (other, holds) = _room(before), _room(now)
-    return family == other and any(less < more for less, more in zip(holds, held, strict=True))
+    return family == other and any(less < more for less, more in zip(holds, held))
 
 
 def _room(declared: str) -> tuple[str, tuple[float, ...]]:

@@ -1,4 +1,4 @@
-"""What became of source rows that a batch did not find, or found again; and when that is too much to believe."""
+"""What became of source rows that a batch did not find, or found again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,11 +8,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from retail_etl import model
 from retail_etl.schema import BATCH_ID
-
-MASS_SHARE = 0.1
-MASS_ROWS = 100
 
 CompleteRange = Sequence[int | None]
 """`[low, high]`, both included; None where it is open. A batch holds every row of the source in its key ranges."""
@@ -72,24 +68,3 @@ def within(key: str, ranges: Sequence[CompleteRange]) -> Column:
         below = F.lit(True) if high is None else F.col(key) <= high
         condition = condition | (above & below)
     return condition
-
-
-def is_mass_deletion(missed: int, alive: int) -> bool:
-    """Whether so many of the rows that were alive are gone that somebody must confirm it: all of them, or at least
-    100 that are more than a tenth.
-    """
-    return missed > 0 and (missed >= alive or (missed >= MASS_ROWS and missed > MASS_SHARE * alive))
-
-
-def _command(table: str) -> str:
-    return "run" if model.SOURCE[table].extract == "snapshot" else "reconcile --heal"
-
-
-def describe(withheld: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """What people read of withheld deletions. `withheld`: source table → `missed`, `alive`, `batch_id`."""
-    return tuple(
-        f"{table}: {found['missed']:,} of {found['alive']:,} rows are gone from the source, found by batch "
-        f"{found['batch_id']}: too much to be believed unasked. They stay in lake and warehouse, and all else went on. "
-        f"If they are really deleted: etl.py {_command(table)} --accept-deletions {table}. If not, restore the source."
-        for table, found in withheld.items()
-    )

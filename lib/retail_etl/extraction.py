@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from retail_etl import contract, gates, model, runtime
-from retail_etl.contract import Declared, SourceColumn
-from retail_etl.errors import StateError
-from retail_etl.raw import Manifest, RawZone, now
+from retail_etl import contract, model, runtime, source_rows
+from retail_etl.contract import SourceColumn
+from retail_etl.detection import declared
+from retail_etl.manifests import now
+from retail_etl.raw import RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import LARGEST_INT, SMALLEST_INT, KeyRange
 from retail_etl.source import Reading, Snapshot
@@ -41,38 +42,14 @@ class Plan:
 
 def accepted_deletions(job: Job) -> frozenset[str]:
     """The tables of the option `accept_deletions`; ConfigurationError where one is none of the source's."""
-    return gates.tables_of(job, "accept_deletions")
+    return job.tables("accept_deletions")
 
 
 def redriven(job: Job) -> frozenset[str]:
     """The tables of the option `redrive`, `all` being all of them; ConfigurationError where there is no such table."""
     if job.options.get("redrive") == "all":
         return frozenset(model.SOURCE)
-    return gates.tables_of(job, "redrive")
-
-
-def check_source(zone: RawZone, snapshot: Snapshot, job: Job) -> None:
-    """StateError where the lake was fed by another database so far, unless the option `accept_source` allows it.
-
-    ContractError where the source is not as the model says; or where a column is narrower than the last extraction saw
-    it, unless the option `accept_contract` names its table.
-    """
-    last, now_fed_by = zone.last_extract() or {}, snapshot.identity
-    fed_by = last.get("snapshot", {}).get("source", now_fed_by)
-    if fed_by != now_fed_by and job.options.get("accept_source") != "true":
-        raise StateError(
-            f"{zone.location} was fed by the database '{fed_by['database']}' of system {fed_by['system_identifier']}, "
-            f"and this is '{now_fed_by['database']}' of system {now_fed_by['system_identifier']}: rows of two sources "
-            "must not mix. Give another lake; or, where it is the same data that was moved, --accept-source."
-        )
-    accepted = gates.tables_of(job, "accept_contract")
-    seen = {name: entry for name, entry in last.get("tables", {}).items() if name not in accepted}
-    snapshot.check_contract(model.SOURCE, _declared(seen))
-
-
-def _declared(tables: Manifest) -> dict[str, Declared]:
-    """Source table → the types that its entry in a manifest names; none in the manifests of the first versions."""
-    return {name: entry.get("declared", {}) for name, entry in tables.items()}
+    return job.tables("redrive")
 
 
 def plan(
@@ -88,9 +65,9 @@ def plan(
     """
     columns = snapshot.check_contract(model.SOURCE)
     last = (zone.last_extract() or {}).get("tables", {})
-    narrowed = [name for name, seen in _declared(last).items() if contract.narrowed(columns[name], seen)]
+    narrowed = [name for name, seen in declared(last).items() if contract.narrowed(columns[name], seen)]
     ranges = {**(ranges or {}), **{name: [EVERY_KEY] for name in narrowed}}
-    previous = _still_there(zone, last, accepted)
+    previous = zone.to_build_on(anew=accepted)
     readings = [
         snapshot.plan(table, columns[table.name], previous.get(table.name), ranges.get(table.name, ()))
         for table in model.SOURCE.values()
@@ -101,13 +78,6 @@ def plan(
         for sentence in contract.unknown(table, columns[name], last.get(name, {}))
     ]
     return Plan(readings, columns, accepted, news)
-
-
-def _still_there(zone: RawZone, previous: Manifest, accepted: frozenset[str]) -> Manifest:
-    """The entries that can be built upon. A full copy is made anew where it is damaged, or its deletions accepted."""
-    snapshots = [table for table in model.SOURCE.values() if table.extract == "snapshot" and table.name in previous]
-    anew = {table.name for table in snapshots if table.name in accepted or not zone.intact(table, previous[table.name])}
-    return {name: entry for name, entry in previous.items() if name not in anew}
 
 
 def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
@@ -154,8 +124,8 @@ def _read(
     job.progress.start(name, reading.rows)
     objects = {}
     if reading.rows:
-        with snapshot.being_read():
-            objects = zone.write(snapshot.read(job.spark, reading, planned.columns[name]), name, batch_id)
+        with source_rows.being_read(snapshot):
+            objects = zone.write(source_rows.read(job.spark, snapshot, reading, planned.columns[name]), name, batch_id)
     seconds = round(time.monotonic() - since, 3)
     job.progress.finish(name, reading.rows, seconds)
     entry = {**reading.state, "rows": reading.rows, "objects": objects, "seconds": seconds}

@@ -11,25 +11,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_etl import metrics, model, quality, quarantine
-from retail_etl.errors import ConfigurationError, RetailEtlError
+from retail_etl.errors import RetailEtlError
 from retail_etl.lake import Lake
 from retail_etl.metrics import Metric
 from retail_etl.quality import Evaluation, Outcome
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, KeyRange, SourceTable, StarTable
-
-
-def tables_of(job: Job, option: str) -> frozenset[str]:
-    """The source tables that an option names; ConfigurationError where one is none of the source's."""
-    named = frozenset(filter(None, job.options.get(option, "").split(",")))
-    if unknown := named - set(model.SOURCE):
-        raise ConfigurationError(
-            f"--{option.replace('_', '-')} {', '.join(sorted(unknown))}: no such source table. "
-            f"There are {', '.join(model.SOURCE)}."
-        )
-    return named
-
 
 NOTHING: Mapping[str, int] = {}
 

@@ -1,5 +1,7 @@
 """Numbers for CloudWatch. What is measured, the jobs decide."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -52,7 +54,15 @@ def publish(namespace: str, metrics: Iterable[Metric]) -> None:
         ) from error
 
 
-def _calls(metrics: Iterable[Metric]) -> "Iterator[list[MetricDatumTypeDef]]":
+def tell_freshness(namespace: str | None, seconds: float) -> None:
+    """Publish how long ago the source was as the warehouse is now, where a namespace is given. Who hears nothing of it
+    for long knows that the pipeline stands still.
+    """
+    if namespace:
+        publish(namespace, [Metric("SecondsBehindSource", seconds, "Seconds")])
+
+
+def _calls(metrics: Iterable[Metric]) -> Iterator[list[MetricDatumTypeDef]]:
     rest = iter(metrics)
     while some := list(islice(rest, METRICS_PER_CALL)):
         yield [

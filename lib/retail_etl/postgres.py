@@ -1,5 +1,7 @@
 """What source and warehouse share: where a PostgreSQL is, a connection to it, and errors that say what to do."""
 
+from __future__ import annotations
+
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
@@ -46,7 +48,7 @@ class Database:
     ssl_mode: str = "disable"
 
     @classmethod
-    def from_url(cls, role: str, url: str) -> "Database":
+    def from_url(cls, role: str, url: str) -> Database:
         """From `postgresql://user:password@host:port/database[?sslmode=…]`; ConfigurationError where it is not one."""
         form = "postgresql://user:password@host:port/database"
         try:
@@ -74,7 +76,7 @@ class Database:
         return cls(role, host, port, unquote(parts.path.strip("/")), unquote(parts.username or ""), password, mode)
 
     @classmethod
-    def from_secret(cls, role: str, secret: dict[str, Any]) -> "Database":
+    def from_secret(cls, role: str, secret: dict[str, Any]) -> Database:
         """From the JSON object of a secret; its keys are `host port user password database` and perhaps `sslmode`."""
         missing = [key for key in ("host", "port", "user", "password", "database") if not secret.get(key)]
         if missing:

@@ -45,7 +45,7 @@ class _RawGate:
 
     def __init__(self, job: Job, zone: RawZone, batch_id: int) -> None:
         self._job, self._zone, self._batch_id = job, zone, batch_id
-        self._accepts = {name: gates.tables_of(job, name) for name in ("accept_quarantine", "accept_volume")}
+        self._accepts = {name: job.tables(name) for name in ("accept_quarantine", "accept_volume")}
         self._extract = zone.expect_manifest(batch_id, "extract")
         self.lake = Lake.of(job)
         self.lake.create_missing()

@@ -1,46 +1,24 @@
-"""Where a job runs: its arguments, databases and Spark session, on Glue and off it."""
+"""Where a Spark job runs, on Glue and off it: its session, its lease, and its tables side by side."""
 
-import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from functools import cached_property, partial
+from typing import TypeVar
 
 from pyspark.sql import SparkSession
 
-from retail_etl import lease, spark, workflow_run
-from retail_etl.errors import ConfigurationError, RetailEtlError
-from retail_etl.postgres import Database
+from retail_etl import job, lease, spark
+from retail_etl.errors import ConfigurationError
+from retail_etl.job import NOTHING_TO_DO, BareJob, Progress, Result
 
-log = logging.getLogger("retail_etl")
+__all__ = ["NOTHING_TO_DO", "Job", "Progress", "Result", "main", "parse_options", "side_by_side"]
 
 _T = TypeVar("_T")
 
-Status = Literal["succeeded", "nothing_to_do"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a job did. `rows`: how many it wrote or checked. `batch_ids`: the batches it took, in order.
-    `needs_attention`: it did what it could, and something waits for somebody's decision (see `warnings`).
-    `differs`: lake or warehouse were found not to be what the source is, and nothing was done about it.
-    """
-
-    status: Status
-    rows: int = 0
-    batch_ids: tuple[int, ...] = ()
-    warnings: tuple[str, ...] = ()
-    needs_attention: bool = False
-    differs: bool = False
-
-
-NOTHING_TO_DO = Result("nothing_to_do")
 
 PATIENCE_MINUTES = 10
 """How long a job of a Glue workflow waits for the lake: another workflow's job may have it just now, or one that was
@@ -50,64 +28,13 @@ killed, which could not give it back.
 _OF_THE_RUN = ("JOB_NAME", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
 
 
-class Progress:
-    """Where a job says how far it is. This one writes lines to the log; people's tools bring their own."""
-
-    def start(self, table: str, total: int | None = None) -> None:
-        """Work on a table begins; `total` is the number of rows where it is known."""
-
-    def finish(self, table: str, rows: int, seconds: float) -> None:
-        """The table is done."""
-        log.info("%s: %s rows, %.1f s, %s rows/s", table, f"{rows:,}", seconds, f"{rows / max(seconds, 1e-3):,.0f}")
-
-
-@dataclass
-class Job:
-    """One run of one job: its options, and what it may use. Nothing is opened before it is asked for."""
-
-    name: str
-    options: Mapping[str, str]
-    databases: Mapping[str, Database] = field(default_factory=dict)
-    progress: Progress = field(default_factory=Progress)
-
-    def option(self, name: str) -> str:
-        """A required option; ConfigurationError names it where it is missing."""
-        if not self.options.get(name):
-            raise ConfigurationError(f"The job {self.name} needs --{name}.")
-        return self.options[name]
+class Job(BareJob):
+    """A job that may use Spark."""
 
     @cached_property
     def spark(self) -> SparkSession:
         """The Spark session with the lake's catalog; started on first use."""
         return spark.session(self.option("lake"))
-
-    def database(self, role: str) -> Database:
-        """The source or the warehouse: as handed in, else from the secret that the options name, else from the
-        environment (`SOURCE_URL`, `WAREHOUSE_URL`).
-        """
-        if role in self.databases:
-            return self.databases[role]
-        if secret := self.options.get(f"{role}_secret"):
-            return Database.from_secret(role, _read_secret(role, secret))
-        variable = f"{role.upper()}_URL"
-        if url := os.environ.get(variable):
-            return Database.from_url(role, url)
-        raise ConfigurationError(f"No {role} is named: give --{role}_secret NAME, or set {variable}.")
-
-
-def _read_secret(role: str, name: str) -> dict[str, Any]:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        secret = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
-    except (BotoCoreError, ClientError) as error:
-        raise ConfigurationError(f"The secret '{name}' of the {role} cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"The secret '{name}' of the {role} is no JSON object.") from error
-    if not isinstance(secret, dict):
-        raise ConfigurationError(f"The secret '{name}' of the {role} is no JSON object.")
-    return secret
 
 
 def parse_options(arguments: Sequence[str], required: Sequence[str], optional: Mapping[str, str]) -> dict[str, str]:
@@ -130,28 +57,19 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     option `wait_minutes` says how long to wait for it.
     A failure is logged once and ends the process with status 1, so that Glue marks the run as failed.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("py4j").setLevel(logging.WARNING)
-    started = time.monotonic()
-    name, options = "", dict[str, str]()
-    try:
-        options = parse_options(sys.argv, required, {"lake_database": "", "wait_minutes": "", **optional})
-        name = options.get("JOB_NAME") or os.path.splitext(os.path.basename(sys.argv[0]))[0]  # noqa: PTH119, PTH122
-        result = spark.within_glue(name, options, lambda: _run_alone(run, Job(name, options)))
-    except RetailEtlError as error:
-        log.error("%s: %s", type(error).__name__, error)
-        workflow_run.tell(options, name, {"status": "failed", "error": str(error)})
-        sys.exit(1)
-    workflow_run.tell(options, name, asdict(result))
-    for warning in result.warnings:
-        log.warning(warning)
-    log.info("%s: %s, %s rows, %.1f s", name, result.status, f"{result.rows:,}", time.monotonic() - started)
+    optional = {"lake_database": "", "wait_minutes": "", **optional}
+
+    def within_glue(name: str, options: dict[str, str]) -> Result:
+        return spark.within_glue(name, options, partial(_run_alone, run, Job(name, options)))
+
+    job.told(lambda: parse_options(sys.argv, required, optional), within_glue)
 
 
-def _run_alone(run: Callable[[Job], Result], job: Job) -> Result:
-    minutes = job.options.get("wait_minutes") or (PATIENCE_MINUTES if job.options.get("WORKFLOW_RUN_ID") else 0)
-    with lease.hold(job.option("lake"), job.name, timedelta(minutes=int(minutes))), spark.explained():
-        return run(job)
+def _run_alone(run: Callable[[Job], Result], one: Job) -> Result:
+    minutes = one.options.get("wait_minutes") or (PATIENCE_MINUTES if one.options.get("WORKFLOW_RUN_ID") else 0)
+    with lease.hold(one.option("lake"), one.name, timedelta(minutes=int(minutes))), spark.explained():
+        return run(one)
 
 
 def side_by_side(

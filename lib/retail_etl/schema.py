@@ -1,5 +1,7 @@
 """The words that `model.py` is written in: types, columns, tables. Standard library only."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,29 +1,22 @@
-"""totesys over JDBC: one snapshot for all tables, fences, and what changed since."""
+"""totesys: one snapshot for all tables, fences, and what changed since. Without Spark, and for Python 3.9 as well."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from pg8000.native import Connection
-from pyspark.sql import DataFrame, SparkSession
 
-from retail_etl import contract, model, spark
+from retail_etl import contract, model, source_sql
 from retail_etl.contract import SCHEMA, Declared, FoundTable, SourceColumn
-from retail_etl.errors import ContractError, DatabaseError
-from retail_etl.postgres import APPLICATION, FAILURES, Database, close, quoted
+from retail_etl.errors import ContractError
+from retail_etl.postgres import FAILURES, Database, close, quoted
 from retail_etl.schema import KeyRange, SourceTable
 
 OVERLAP = "15 minutes"
-ROWS_PER_PARTITION = 250_000
-FETCH_SIZE = 10_000
-
-_JDBC_ERROR = "org.postgresql.util.PSQLException"
-
-# A row's text must be the same for everybody who hashes it.
-_SESSION = "SET DateStyle TO ISO; SET IntervalStyle TO iso_8601; SET bytea_output TO hex; SET extra_float_digits TO 1"
 
 _CLOCKS = """
 SELECT clock_timestamp() AT TIME ZONE :zone,
@@ -69,6 +62,11 @@ class Reading:
     rows: int | None
     state: dict[str, Any]
 
+    @property
+    def rows_in_source(self) -> str:
+        """FROM and WHERE of the rows that are to be read."""
+        return source_sql.rows_of(self.table, self.state.get("fence"), self.state.get("complete", ()))
+
 
 class Snapshot:
     """One moment of the source, held open by a transaction of ours until all tables are read."""
@@ -77,7 +75,7 @@ class Snapshot:
         self.database = database
         self._connection = connection
         self.warnings: list[str] = []
-        connection.run(_SESSION)
+        connection.run(source_sql.SESSION)
         self.zone = zone or str(self._one("SELECT current_setting('TimeZone')")[0])
         # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
         # between is younger than the clock, and one that ends in between is counted as open.
@@ -157,16 +155,15 @@ class Snapshot:
     ) -> tuple[int | None, dict[str, Any]]:
         fence = previous["next_fence"] if previous else None
         seen_until = previous["greatest_last_updated"] if previous else None
-        if previous and not ranges and self._fingerprint(table, fence) == previous["fingerprint"]:
+        if previous and not ranges and not self.has_changed(table, previous):
             return None, {
                 name: previous[name] for name in ("fence", "next_fence", "greatest_last_updated", "fingerprint")
             }
-        window = _window(table, fence, ranges)
         # What is no number, or too large for any column of ours, goes to quarantine and is not added up.
         additive = model.additive(table.name)
         totals = "".join(f", sum({name}) FILTER (WHERE abs({name}) < 1e30)::text" for name in map(quoted, additive))
         rows, newest, *sums = self._one(
-            f"SELECT count(*), max(last_updated)::text{totals} FROM {_from(table)} {window}"
+            f"SELECT count(*), max(last_updated)::text{totals} FROM {source_sql.rows_of(table, fence, ranges)}"
         )
         greatest = max(filter(None, (newest, seen_until)), default=None)
         next_fence = self._next_fence(greatest, fence)
@@ -175,7 +172,7 @@ class Snapshot:
             # Of rows that are read for the sake of their key, any may have been seen before.
             "seen_until": greatest if ranges else seen_until,
             "complete": [list(one) for one in ranges],
-            "sums": {name: total or "0" for name, total in zip(additive, sums, strict=True)},
+            "sums": {name: total or "0" for name, total in zip(additive, sums)},
             "greatest_last_updated": greatest,
             "next_fence": next_fence,
             "fingerprint": self._fingerprint(table, next_fence),
@@ -202,85 +199,32 @@ class Snapshot:
             )[0]
         )
 
+    def has_changed(self, table: SourceTable, previous: dict[str, Any] | None) -> bool:
+        """Whether the table has anything that the last extraction did not see. `previous`: its entry in that one's
+        manifest.
+        """
+        return previous is None or self._fingerprint(table, previous.get("next_fence")) != previous["fingerprint"]
+
     def _fingerprint(self, table: SourceTable, fence: str | None) -> dict[str, Any]:
-        """Rows and a sum over hashes of whole rows: the same where nothing changed, whatever the order."""
-        rows, total = self._one(
-            "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text "
-            f"FROM {_from(table)} {_window(table, fence)}"
-        )
+        rows, total = self._one(source_sql.fingerprint(table, fence))
         return {"rows": rows, "sum": total}
 
-    # ------------------------------------------------------------------ reading
-
-    def read(self, session: SparkSession, reading: Reading, columns: list[SourceColumn]) -> DataFrame:
-        """The rows as one string column, each a JSON object that PostgreSQL itself makes.
-
-        Numerics are text in it, so that no reader rounds them. Every partition adopts our snapshot.
-        """
-        table = reading.table
-        window = _window(table, reading.state.get("fence"), reading.state.get("complete", ()))
-        selected = ", ".join(_exact(column) for column in columns)
-        query = (
-            f"(SELECT r.{quoted(table.key)} AS partition_key, row_to_json(r)::text AS value"
-            f" FROM (SELECT {selected} FROM {_from(table)} {window}) r) q"
-        )
-        frame = session.read.jdbc(
-            self.database.jdbc_url,
-            query,
-            predicates=self._partitions(reading, window),
-            properties={
-                "user": self.database.user,
-                "password": self.database.password,
-                "driver": "org.postgresql.Driver",
-                "fetchsize": str(FETCH_SIZE),
-                "ApplicationName": APPLICATION,
-                "sessionInitStatement": (
-                    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
-                    f"SET TRANSACTION SNAPSHOT '{self.id}'; "
-                    f"SET LOCAL statement_timeout = 0; {_SESSION}"
-                ),
-            },
-        )
-        return frame.select("value")
+    # ------------------------------------------------------------------ asking
 
     def lines(self, table: SourceTable, columns: list[SourceColumn], keys: Sequence[int]) -> dict[int, str]:
         """Key → the row's JSON as it is extracted, of those of the keys that are there."""
-        selected = ", ".join(_exact(column) for column in columns)
         among = ", ".join(f"{key:d}" for key in keys)
-        rows = self.query(
-            f"SELECT r.{quoted(table.key)}, row_to_json(r)::text"
-            f" FROM (SELECT {selected} FROM {_from(table)} WHERE {quoted(table.key)} IN ({among})) r"
-        )
-        return dict(rows)
+        key, every = quoted(table.key), source_sql.rows_of(table, None)
+        found = f"SELECT {source_sql.exact(columns)} FROM {every} WHERE {key} IN ({among})"
+        return dict(self.query(f"SELECT r.{key}, row_to_json(r)::text FROM ({found}) r"))
 
-    @contextmanager
-    def being_read(self) -> Iterator[None]:
-        """Within the block, what the JDBC driver fails with in Spark is a DatabaseError that names the source.
-
-        Most often its connections were cut, or the one that holds the snapshot was, and nobody can adopt it any more.
-        """
-        try:
-            yield
-        except spark.FAILURES as error:
-            if said := spark.said_by(_JDBC_ERROR, error):
-                raise DatabaseError(
-                    f"Reading the {self.database} broke off ({said}). Nothing is half done: run again."
-                ) from error
-            raise
-
-    def _partitions(self, reading: Reading, window: str) -> list[str]:
-        """Predicates that cut the rows into ranges of the key, of about as many rows each."""
-        parts = -(-(reading.rows or 0) // ROWS_PER_PARTITION)
-        if parts <= 1:
-            return ["true"]
-        shares = ", ".join(str(part / parts) for part in range(1, parts))
+    def percentiles(self, reading: Reading, shares: Sequence[float]) -> list[int]:
+        """The keys, each once and in order, below which these shares of the rows that are to be read lie."""
         (bounds,) = self._one(
-            f"SELECT percentile_disc(ARRAY[{shares}]::float8[]) WITHIN GROUP (ORDER BY {quoted(reading.table.key)})"
-            f" FROM {_from(reading.table)} {window}"
+            f"SELECT percentile_disc(ARRAY[{', '.join(map(str, shares))}]::float8[])"
+            f" WITHIN GROUP (ORDER BY {quoted(reading.table.key)}) FROM {reading.rows_in_source}"
         )
-        cuts = sorted({int(bound) for bound in bounds})
-        inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in pairwise(cuts)]
-        return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
+        return sorted({int(bound) for bound in bounds})
 
     def query(self, sql: str) -> Any:
         """The rows of a query on this snapshot; threads may call it side by side."""
@@ -311,22 +255,3 @@ def open_snapshot(database: Database, zone: str | None = None) -> Iterator[Snaps
         yield Snapshot(database, connection, zone)
     finally:
         close(connection)
-
-
-def _from(table: SourceTable) -> str:
-    return f"{quoted(SCHEMA, table.name)} AS t"
-
-
-def _window(table: SourceTable, fence: str | None, ranges: Sequence[KeyRange] = ()) -> str:
-    """The rows from the fence on, and those of the key ranges; all where there is no fence."""
-    if fence is None:
-        return ""
-    # JDBC takes a query without parameters. The fence comes from PostgreSQL by way of our manifest.
-    literal = "TIMESTAMP '" + fence.replace("'", "''") + "'"
-    keys = [f"{quoted(table.key)} BETWEEN {low:d} AND {high:d}" for low, high in ranges]
-    return "WHERE " + " OR ".join([f"last_updated >= {literal}", "last_updated IS NULL", *keys])
-
-
-def _exact(column: SourceColumn) -> str:
-    name = quoted(column.name)
-    return f"t.{name}::text AS {name}" if column.kind == "numeric" else f"t.{name}"

@@ -4,6 +4,8 @@ Objects are created once and never rewritten; the lease alone is replaced, by co
 object is there whole, or not at all.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import tempfile

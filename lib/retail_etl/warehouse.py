@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from pg8000.native import Connection
 from pyspark.sql import DataFrame
 
-from retail_etl import model
+from retail_etl import ledger, model
 from retail_etl.errors import DatabaseError, StateError
+from retail_etl.ledger import CONTROL, LEDGER
 from retail_etl.postgres import FAILURES, Database, close, names, quoted
 from retail_etl.schema import BATCH_ID, KeyRange, StarTable
-from retail_etl.warehouse_ddl import CONTROL, check, ddl, qualified
+from retail_etl.warehouse_ddl import check, ddl, qualified
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -43,14 +44,7 @@ class Warehouse:
 
     def loaded_until(self) -> int:
         """The last batch that is in; 0 while none is. StateError where the batches come from another lake."""
-        lakes = self._run(f"SELECT lake_id, max(batch_id) FROM {quoted(CONTROL, 'ledger')} GROUP BY lake_id")
-        strangers = [lake for lake, _ in lakes if lake != self._lake_id]
-        if strangers:
-            raise StateError(
-                f"The {self._database} was loaded from another lake ({strangers[0]}), and this is {self._lake_id}: "
-                "batches of two lakes must not mix. Give the lake that belongs to it, or etl.py rebuild warehouse."
-            )
-        return int(lakes[0][1]) if lakes else 0
+        return ledger.loaded_until(self._run, self._database, self._lake_id)
 
     def stage(self, table: StarTable, rows: DataFrame) -> int:
         """COPY the lake's rows (with `batch_id`) into the table's staging table, a connection for each partition.
@@ -82,7 +76,7 @@ class Warehouse:
                     places = {"name": qualified(table), "column": table.serial}
                     ((sequence,),) = self._run("SELECT pg_get_serial_sequence(:name, :column)", **places)
                     self._run(f"ALTER SEQUENCE {sequence} RESTART")
-            self._run(f"DELETE FROM {quoted(CONTROL, 'ledger')}")
+            self._run(f"DELETE FROM {LEDGER}")
             written = self._take_over_all(batches, staged)
             audit(self._run)
         return written
@@ -96,7 +90,7 @@ class Warehouse:
         written = {table.name: self._take_over(table) for table in model.WAREHOUSE.values() if staged.get(table.name)}
         for batch_id in batches:
             self._run(
-                f"INSERT INTO {quoted(CONTROL, 'ledger')} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
+                f"INSERT INTO {LEDGER} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
                 batch_id=batch_id,
                 lake_id=self._lake_id,
             )

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from retail_etl import model
+from retail_etl.ledger import CONTROL, LEDGER
 from retail_etl.postgres import names, quoted
 from retail_etl.schema import BATCH_ID, StarTable
 
 SCHEMA = "public"
-CONTROL = "etl"
 
 _COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -43,7 +43,7 @@ def ddl() -> Iterator[str]:
     """Statements that make what is missing of the warehouse, in an order that works; doing them again is harmless."""
     yield f"CREATE SCHEMA IF NOT EXISTS {quoted(CONTROL)}"
     yield (
-        f"CREATE TABLE IF NOT EXISTS {quoted(CONTROL, 'ledger')} ("
+        f"CREATE TABLE IF NOT EXISTS {LEDGER} ("
         "batch_id bigint PRIMARY KEY, lake_id text NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now())"
     )
     yield _create_table(model.DELETED_RECORD)

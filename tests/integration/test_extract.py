@@ -9,7 +9,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from retail_etl import model, spark
+from retail_etl import model, source_rows, spark
 from retail_etl.raw import RawZone
 from retail_etl.source import open_snapshot
 from tests.integration.world import SOURCE_ROWS, World
@@ -46,7 +46,7 @@ def test_a_role_that_may_only_select_is_enough_and_strangers_are_not_read(
 def test_a_large_table_is_read_in_ranges_of_its_key_each_row_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retail_etl.source.ROWS_PER_PARTITION", 3)
+    monkeypatch.setattr("retail_etl.source_rows.ROWS_PER_PARTITION", 3)
     world.source.run(SOURCE_ROWS)
     world.source.run(ORDERS)
     assert world.run().error is None
@@ -57,7 +57,7 @@ def test_a_large_table_is_read_in_ranges_of_its_key_each_row_once(
 
 @pytest.mark.integration
 def test_all_partitions_see_the_moment_of_the_snapshot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retail_etl.source.ROWS_PER_PARTITION", 3)
+    monkeypatch.setattr("retail_etl.source_rows.ROWS_PER_PARTITION", 3)
     world.source.run(SOURCE_ROWS)
     world.source.run(ORDERS)
     with open_snapshot(world.databases["source"]) as snapshot:
@@ -65,7 +65,7 @@ def test_all_partitions_see_the_moment_of_the_snapshot(world: World, monkeypatch
         reading = snapshot.plan(model.SALES_ORDER, columns, None)
         world.source.run("DELETE FROM sales_order WHERE sales_order_id < 9")
         world.source.run("UPDATE sales_order SET units_sold = 99")
-        rows = snapshot.read(spark.session(world.lake), reading, columns).collect()
+        rows = source_rows.read(spark.session(world.lake), snapshot, reading, columns).collect()
     found = [json.loads(row.value) for row in rows]
     assert sorted(row["sales_order_id"] for row in found) == [1, 2, 3, 4, 5, 6, 7, 8, 100, 2000000]
     assert {row["units_sold"] for row in found} == {7}

@@ -373,7 +373,7 @@ def test_a_workflow_that_does_not_get_the_lease_begins_nothing(tmp_path: Path) -
     with lease.hold(str(tmp_path), "the first run"):
         refused = _run_workflow(str(tmp_path))
     assert [stage.name for stage in refused.stages] == list(workflow.read_pipeline().jobs)
-    assert [stage.status for stage in refused.stages] == ["failed", "skipped", "skipped", "skipped", "skipped"]
+    assert [stage.status for stage in refused.stages] == ["failed", *["skipped"] * 5]
     assert refused.status == "failed"
     assert f"by the first run (process {os.getpid()} on" in refused.as_json()["error"]
     assert {path.name for path in tmp_path.iterdir()} == {lease.NAME, f".{lease.NAME}.lock"}
@@ -384,16 +384,17 @@ def test_a_workflow_holds_one_lease_over_all_its_jobs(tmp_path: Path, monkeypatc
 
     def job(_: Job) -> Result:
         seen.append(_body(str(tmp_path)))
-        return NOTHING_TO_DO
+        return Result("succeeded")
 
     monkeypatch.setattr(workflow, "_entry_point", lambda _: job)
-    assert _run_workflow(str(tmp_path)).status == "nothing_changed"
+    assert _run_workflow(str(tmp_path)).status == "succeeded"
+    assert len(seen) == len(workflow.read_pipeline().jobs)
     assert {body["purpose"] for body in seen} == {"the workflow retail-etl"}
     assert len({body["token"] for body in seen}) == 1
     assert "released_at" in _body(str(tmp_path))
 
 
-@pytest.mark.parametrize("when", [1, 5])
+@pytest.mark.parametrize("when", [1, 6])
 def test_a_workflow_that_loses_the_lease_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock, when: int
 ) -> None:
@@ -409,7 +410,7 @@ def test_a_workflow_that_loses_the_lease_has_failed(
 
     monkeypatch.setattr(workflow, "_entry_point", lambda _: job)
     done = _run_workflow(str(tmp_path))
-    statuses = ["succeeded"] * (when - 1) + ["failed"] + ["skipped"] * (5 - when)
+    statuses = ["succeeded"] * (when - 1) + ["failed"] + ["skipped"] * (6 - when)
     assert [stage.status for stage in done.stages] == statuses
     assert len(begun) == when
     assert "the next run took it over" in (done.error or "")

@@ -1,0 +1,71 @@
+"""The rows of totesys over JDBC: Spark's partitions read them side by side, each at the moment of the snapshot."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+from pyspark.sql import DataFrame, SparkSession
+
+from retail_etl import spark
+from retail_etl.contract import SourceColumn
+from retail_etl.errors import DatabaseError
+from retail_etl.postgres import APPLICATION, quoted
+from retail_etl.source import Reading, Snapshot
+from retail_etl.source_sql import SESSION, exact
+
+ROWS_PER_PARTITION = 250_000
+FETCH_SIZE = 10_000
+
+_JDBC_ERROR = "org.postgresql.util.PSQLException"
+
+
+def read(session: SparkSession, snapshot: Snapshot, reading: Reading, columns: list[SourceColumn]) -> DataFrame:
+    """The rows as one string column, each a JSON object that PostgreSQL itself makes.
+
+    Numerics are text in it, so that no reader rounds them. Every partition adopts the snapshot.
+    """
+    rows = f"SELECT {exact(columns)} FROM {reading.rows_in_source}"
+    frame = session.read.jdbc(
+        snapshot.database.jdbc_url,
+        f"(SELECT r.{quoted(reading.table.key)} AS partition_key, row_to_json(r)::text AS value FROM ({rows}) r) q",
+        predicates=_partitions(snapshot, reading),
+        properties={
+            "user": snapshot.database.user,
+            "password": snapshot.database.password,
+            "driver": "org.postgresql.Driver",
+            "fetchsize": str(FETCH_SIZE),
+            "ApplicationName": APPLICATION,
+            "sessionInitStatement": (
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+                f"SET TRANSACTION SNAPSHOT '{snapshot.id}'; "
+                f"SET LOCAL statement_timeout = 0; {SESSION}"
+            ),
+        },
+    )
+    return frame.select("value")
+
+
+@contextmanager
+def being_read(snapshot: Snapshot) -> Iterator[None]:
+    """Within the block, what the JDBC driver fails with in Spark is a DatabaseError that names the source.
+
+    Most often its connections were cut, or the one that holds the snapshot was, and nobody can adopt it any more.
+    """
+    try:
+        yield
+    except spark.FAILURES as error:
+        if said := spark.said_by(_JDBC_ERROR, error):
+            raise DatabaseError(
+                f"Reading the {snapshot.database} broke off ({said}). Nothing is half done: run again."
+            ) from error
+        raise
+
+
+def _partitions(snapshot: Snapshot, reading: Reading) -> list[str]:
+    """Predicates that cut the rows into ranges of the key, of about as many rows each."""
+    parts = -(-(reading.rows or 0) // ROWS_PER_PARTITION)
+    if parts <= 1:
+        return ["true"]
+    cuts = snapshot.percentiles(reading, [part / parts for part in range(1, parts)])
+    inner = [f"partition_key > {low} AND partition_key <= {high}" for low, high in pairwise(cuts)]
+    return [f"partition_key <= {cuts[0]}", *inner, f"partition_key > {cuts[-1]}"]
