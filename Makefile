@@ -152,8 +152,9 @@ security-test: $(READY) ## Look for insecure code and for known vulnerabilities 
 	@$(BIN)/python scripts/security_test.py
 
 .PHONY: docs-check
-docs-check: $(READY) ## Fail where the data dictionary is older than the model
+docs-check: $(READY) ## Fail where the data dictionary or the cost table is older than what it is made from
 	@$(BIN)/python scripts/data_dictionary.py --check
+	@$(BIN)/python scripts/cost.py --check
 
 .PHONY: run-checks
 run-checks: lint typecheck docs-check security-test test check-coverage ## Run every check
@@ -164,6 +165,10 @@ run-checks: lint typecheck docs-check security-test test check-coverage ## Run e
 .PHONY: data-dictionary
 data-dictionary: $(READY) ## Write docs/data-dictionary.md from the model
 	@$(BIN)/python scripts/data_dictionary.py
+
+.PHONY: cost
+cost: $(READY) ## What it costs on AWS a month; ARGS=--write writes docs/cost.md, ARGS=--help shows what can be changed
+	@$(BIN)/python scripts/cost.py $(ARGS)
 
 .PHONY: requirements
 requirements: $(READY) ## Lock pyproject.toml into requirements.txt (newer versions: ARGS=--upgrade)

@@ -1,0 +1,228 @@
+#!/usr/bin/env python
+"""What the platform costs a month on AWS: from glue_jobs/*.json, prices, and how often the source has changes."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
+
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from scripts.workflow import PIPELINE, RECONCILE  # noqa: E402
+
+TARGET = ROOT / "docs" / "cost.md"
+INTERVALS = (5, 15, 30)
+SHARES = (0.0, 0.1, 1.0)
+HOURS = 730.0
+MINIMUM_MINUTES = 1.0
+SPARK_MINUTES = 1.5
+SECRET, KEY, ALARM, METRIC = 0.40, 1.00, 0.10, 0.30  # USD a month each
+DPUS = {"G.025X": 0.25, "G.1X": 1.0, "G.2X": 2.0, "G.4X": 4.0, "G.8X": 8.0}
+
+Rows = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Prices in USD, and how much there is of what is paid for whether anything runs or not."""
+
+    dpu_hour: float
+    minutes: Mapping[str, float] = field(default_factory=dict)
+    always: Mapping[str, float] = field(default_factory=dict)
+
+    def job(self, name: str, definition: Mapping[str, Any], minutes: float | None = None) -> float:
+        """One run of a job: its DPUs for its minutes, or for those given; at least one is billed."""
+        if definition.get("type") == "pythonshell":
+            dpus, usual = float(definition["max_capacity"]), MINIMUM_MINUTES
+        else:
+            dpus, usual = DPUS[definition["worker_type"]] * definition["number_of_workers"], SPARK_MINUTES
+        taken = self.minutes.get(name, usual) if minutes is None else minutes
+        return dpus * max(taken, MINIMUM_MINUTES) / 60 * self.dpu_hour
+
+    def look(self) -> float:
+        """One look at the source: the jobs that the schedule starts."""
+        return sum(self.job(name, definition) for name, definition in _scheduled(_read(PIPELINE)))
+
+    def chain(self, minutes: float | None = None) -> float:
+        """One run of the workflow that they start."""
+        scheduled = dict(_scheduled(_read(PIPELINE)))
+        jobs = _read(PIPELINE)["jobs"].items()
+        return sum(self.job(name, definition, minutes) for name, definition in jobs if name not in scheduled)
+
+    def reconcile(self) -> float:
+        """One run of reconcile. Where nothing differs, the stages in its middle find nothing to do."""
+        own, jobs = _read(RECONCILE), _read(PIPELINE)["jobs"] | _read(RECONCILE)["jobs"]
+        named = {name for trigger in own["triggers"] for name in trigger["jobs"]}
+        return sum(self.job(name, jobs[name], None if name in own["jobs"] else MINIMUM_MINUTES) for name in named)
+
+    def month(self, interval: int, share: float) -> float:
+        """A month of looks every `interval` minutes, of which a share finds changes; and reconcile once a day."""
+        looks = HOURS * 60 / interval
+        return looks * (self.look() + share * self.chain()) + HOURS / 24 * self.reconcile()
+
+    def month_without_detect(self, interval: int) -> float:
+        """The same of a source that never changes, if the schedule started the Spark jobs themselves."""
+        return HOURS * 60 / interval * self.chain(MINIMUM_MINUTES) + HOURS / 24 * self.reconcile()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return body
+
+
+def _scheduled(pipeline: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for trigger in pipeline["triggers"]:
+        if trigger["type"] == "SCHEDULED":
+            yield from ((name, pipeline["jobs"][name]) for name in trigger["jobs"])
+
+
+# ---------------------------------------------------------------------------- what is shown
+
+
+def compute_rows(bill: Bill) -> Rows:
+    """A line for each schedule: USD a month for each share of looks that find changes."""
+    return [
+        (
+            f"every {interval} min",
+            *(f"{bill.month(interval, share):,.2f}" for share in SHARES),
+            f"{bill.month_without_detect(interval):,.2f}",
+        )
+        for interval in INTERVALS
+    ]
+
+
+def run_rows(bill: Bill) -> Rows:
+    """A line for each kind of run: USD for one."""
+    return [
+        ("a look that finds nothing (detect)", f"{bill.look():.4f}"),
+        ("a run with changes (detect and five Spark jobs)", f"{bill.look() + bill.chain():.4f}"),
+        ("reconcile where nothing differs (six Spark jobs)", f"{bill.reconcile():.4f}"),
+    ]
+
+
+def always_rows(bill: Bill) -> Rows:
+    """A line for each thing that is paid for whether anything runs or not: USD a month."""
+    total = sum(bill.always.values())
+    return [*((what, f"{cost:,.2f}") for what, cost in bill.always.items()), ("together", f"{total:,.2f}")]
+
+
+COMPUTE = ("schedule", *(f"{share:.0%} changed" for share in SHARES), "0%, no detect")
+RUN = ("one run", "USD")
+ALWAYS = ("always there", "USD a month")
+
+
+PAGE = """# What it costs
+
+Made from `glue_jobs/*.json` by `make cost ARGS=--write`; the prices stand in `scripts/cost.py`. For other prices,
+minutes and counts: `make cost ARGS='--dpu-hour 0.48 --minutes transform=4'`, and `--help`.
+
+## Glue, USD a month
+
+{compute}
+
+A month has {hours:g} hours, and `reconcile` once a day is in each figure. The last column: a source that never changes,
+if the schedule started the five Spark jobs themselves, to find nothing.
+
+{run}
+
+## Always on, USD a month
+
+{always}
+
+## What it rests on
+
+- {dpu_hour:g} USD a DPU-hour, by the second, at least {minimum:g} minute a job run, for Spark and Python shell alike.
+- A Spark job is billed for {spark:g} minutes. That is assumed, not measured on AWS. What yours take, in seconds:
+  `aws glue get-job-runs --job-name NAME --query 'JobRuns[].ExecutionTime'`; then `--minutes NAME=MINUTES`.
+- Where nothing differs, the stages in the middle of `reconcile` find nothing to do, in {minimum:g} minute each.
+- The other prices are those of eu-west-2. Not in it: the two databases, S3, logs, Athena.
+"""
+
+
+def render(bill: Bill) -> str:
+    """docs/cost.md."""
+    return PAGE.format(
+        compute=_markdown(COMPUTE, compute_rows(bill)),
+        run=_markdown(RUN, run_rows(bill)),
+        always=_markdown(ALWAYS, always_rows(bill)),
+        hours=HOURS,
+        dpu_hour=bill.dpu_hour,
+        minimum=MINIMUM_MINUTES,
+        spark=SPARK_MINUTES,
+    )
+
+
+def _markdown(heading: Sequence[str], rows: Rows) -> str:
+    lines = [f"| {' | '.join(heading)} |", f"| --- |{' ---: |' * (len(heading) - 1)}"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def _show(heading: Sequence[str], rows: Rows) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(heading):
+        table.add_column(name, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False).print(table, "")
+
+
+def main(
+    dpu_hour: Annotated[float, typer.Option(help="USD.")] = 0.44,
+    minutes: Annotated[list[str] | None, typer.Option(metavar="JOB=MINUTES", help="Billed minutes of a job.")] = None,
+    endpoints: Annotated[int, typer.Option(help="Interface endpoints of the VPC.")] = 4,
+    zones: Annotated[int, typer.Option(help="Zones that each of them is in.")] = 1,
+    endpoint_hour: Annotated[float, typer.Option(help="USD, for each zone.")] = 0.011,
+    secrets: Annotated[int, typer.Option(help="Secrets: source, warehouse.")] = 2,
+    keys: Annotated[int, typer.Option(help="KMS keys: data, secrets.")] = 2,
+    alarms: Annotated[int, typer.Option(help="CloudWatch alarms.")] = 5,
+    metrics: Annotated[int, typer.Option(help="CloudWatch metrics of our own, each with its dimensions.")] = 60,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/cost.md.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail where docs/cost.md is older than this.")] = False,
+) -> None:
+    """What the platform costs a month on AWS, by schedule and by how often the source has changes."""
+    bill = Bill(
+        dpu_hour,
+        _minutes(minutes or []),
+        {
+            f"{endpoints} interface endpoints, {zones} zone each": endpoints * zones * HOURS * endpoint_hour,
+            f"{secrets} secrets": secrets * SECRET,
+            f"{keys} KMS keys": keys * KEY,
+            f"{alarms} alarms": alarms * ALARM,
+            f"{metrics} metrics": metrics * METRIC,
+        },
+    )
+    if check:
+        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != render(bill):
+            print("docs/cost.md is older than glue_jobs or scripts/cost.py: make cost ARGS=--write.", file=sys.stderr)
+            raise typer.Exit(1)
+    elif write:
+        TARGET.write_text(render(bill), encoding="utf-8")
+        print(f"{TARGET.relative_to(ROOT)} is written.")
+    else:
+        print("USD a month, Glue\n")
+        _show(COMPUTE, compute_rows(bill))
+        _show(RUN, run_rows(bill))
+        _show(ALWAYS, always_rows(bill))
+
+
+def _minutes(given: Sequence[str]) -> dict[str, float]:
+    jobs = _read(PIPELINE)["jobs"] | _read(RECONCILE)["jobs"]
+    found: dict[str, float] = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        if name not in jobs or not value.replace(".", "", 1).isdecimal():
+            raise typer.BadParameter(f"{one}: give JOB=MINUTES, where JOB is one of {', '.join(jobs)}.")
+        found[name] = float(value)
+    return found
+
+
+if __name__ == "__main__":
+    typer.run(main)
