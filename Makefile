@@ -26,7 +26,7 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\nARGS="..." goes to the command behind run, status, test, unit-test, integration-test, requirements.\n'
+	@printf '\nARGS="..." goes to the command behind run, status, test, unit-test, integration-test, package, requirements.\n'
 
 .PHONY: setup
 setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git hooks
@@ -158,6 +158,13 @@ docs-check: $(READY) ## Fail where the data dictionary or the cost table is olde
 
 .PHONY: run-checks
 run-checks: lint typecheck docs-check security-test test check-coverage ## Run every check
+
+# ---------------------------------------------------------------------------------------------------------------------
+##@ AWS
+
+.PHONY: package
+package: $(READY) ## Build what Glue runs into build/: library, job scripts, dependencies as wheels (ARGS=--library-only)
+	@$(BIN)/python scripts/package.py $(ARGS)
 
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Maintain
