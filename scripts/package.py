@@ -14,6 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, requires
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -126,44 +127,51 @@ def dependencies(build: Path) -> Artifact:
 
 def bundled() -> dict[str, str]:
     """Name → version of what Glue has to install for a Spark job: everything that `[project.dependencies]` needs, as
-    requirements.txt locks it, but for Glue's own and what its image has in that very version.
+    requirements.txt locks it, but for what Glue's image brings in a version that will do.
     """
-    lock = read_lock((ROOT / "requirements.txt").read_text(encoding="utf-8"))
-    image = dict(_pins(GLUE_JOBS / f"glue-{GLUE_VERSION}-modules.txt"))
-    wanted: set[str] = {canonicalize_name(Requirement(entry).name) for entry in _project()["dependencies"]}
-    while more := {name for name, (_, parents) in lock.items() if parents & wanted} - wanted:
-        wanted |= more
-    if missing := wanted - lock.keys():
-        raise PackagingError(f"requirements.txt does not lock {', '.join(sorted(missing))}: run make requirements.")
-    return {name: lock[name][0] for name in sorted(wanted - GLUES_OWN) if image.get(name) != lock[name][0]}
+    lock, image = dict(_pins(ROOT / "requirements.txt")), glue_modules()
+    # Of the direct dependencies themselves any version will do: they are pinned for our own machines.
+    needs = [Requirement(Requirement(entry).name) for entry in _project()["dependencies"]]
+    bundle: dict[str, str] = {}
+    while needs:
+        need = needs.pop()
+        name = canonicalize_name(need.name)
+        if name in GLUES_OWN or name in bundle or (name in image and need.specifier.contains(image[name])):
+            continue
+        if name not in lock:
+            raise PackagingError(f"requirements.txt does not lock {name}: run make requirements.")
+        bundle[name] = lock[name]
+        needs += _needs(name)
+    return dict(sorted(bundle.items()))
 
 
-def read_lock(text: str) -> dict[str, tuple[str, set[str]]]:
-    """Name → version, and the packages that need it, from the text of a lock by pip-compile."""
-    lock: dict[str, tuple[str, set[str]]] = {}
-    parents: set[str] = set()
-    for line in text.splitlines():
-        if line.startswith(" "):  # `# via PARENT`, or `# via` and a `#   PARENT` on each line after it
-            parents |= {line.strip(" #").removeprefix("via").strip()} - {""}
-        elif "==" in line:
-            name, _, pinned = line.partition("==")
-            parents = set()
-            lock[canonicalize_name(name)] = (pinned, parents)
-    return lock
+def _needs(name: str) -> list[Requirement]:
+    """What the installed package needs on Linux, extras aside."""
+    try:
+        needs = [Requirement(text) for text in requires(name) or ()]
+    except PackageNotFoundError as error:
+        raise PackagingError(f"{name} is not installed here: run make setup.") from error
+    linux = {"extra": "", "sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
+    return [need for need in needs if not need.marker or need.marker.evaluate(linux)]
+
+
+def glue_modules() -> dict[str, str]:
+    """Name → version of the Python modules that Glue's image brings. What Spark, boto3 and s3fs work with there is
+    left as AWS tested it; `make docker-test` runs our tests on them.
+    """
+    return dict(_pins(GLUE_JOBS / f"glue-{GLUE_VERSION}-modules.txt"))
 
 
 def python_shell(build: Path, library: Mapping[str, bytes]) -> Artifact:
     """One wheel for Python 3.9 with the library and all that it needs there; for `--extra-py-files`."""
     pins = [f"{name}=={pinned}" for name, pinned in _pins(GLUE_JOBS / "python-shell-requirements.txt")]
-    information = f"retail_etl-{version()}.dist-info"
+    information, data_folder = (f"retail_etl-{version()}.{suffix}" for suffix in ("dist-info", "data/purelib"))
     entries = dict(library)
     for wheel in _download(pins, build / "wheels-python-shell", PYTHON_SHELL_PLATFORM):
         for name, data in _unzipped(wheel.read_bytes()):
-            folder, _, file = name.partition("/")
-            if not folder.endswith(".dist-info"):
-                entries[name] = data
-            elif Path(file).name.upper().startswith(("LICENSE", "LICENCE", "COPYING", "NOTICE")):
-                entries[f"{information}/licenses/{folder.removesuffix('.dist-info')}/{Path(file).name}"] = data
+            if not name.endswith((".dist-info/RECORD", ".dist-info/WHEEL")):
+                # A wheel has one dist-info of its own; those of others (scramp reads its version there) are data in it.
+                entries[f"{data_folder}/{name}" if ".dist-info/" in name else name] = data
     name = f"Metadata-Version: 2.1\nName: retail-etl\nVersion: {version()}\nRequires-Python: >=3.9\n"
     digest = sha256(zipped(entries)).hexdigest()[:12]
     entries[f"{information}/METADATA"] = name.encode()
@@ -223,7 +231,8 @@ def _named(stem: str, suffix: str, role: str, data: bytes) -> Artifact:
 
 
 def _pins(path: Path) -> list[tuple[str, str]]:
-    lines = (line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#"))
+    """Name and version of every `name==version` that starts a line."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "==" in line and line[0] not in "# "]
     return [(canonicalize_name(name), pinned) for name, _, pinned in (line.partition("==") for line in lines)]
 
 
