@@ -54,6 +54,7 @@ locals {
           Resource = ["${local.arn.logs}:log-group:${contains(local.spark_jobs, job) ? local.log_prefix[job] : "/aws-glue/python-jobs"}/*"]
         },
         {
+          # What became of it: retail_etl.workflow_run.
           Sid      = "TellWorkflowRun"
           Effect   = "Allow"
           Action   = ["glue:PutWorkflowRunProperties"]
@@ -139,15 +140,6 @@ locals {
           Resource  = [aws_kms_key.this["secrets"].arn]
           Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
         }
-      ],
-      [
-        {
-          # Each job tells its workflow's run what became of it: retail_etl.workflow_run.
-          Sid      = "TellWorkflowRun"
-          Effect   = "Allow"
-          Action   = ["glue:PutWorkflowRunProperties"]
-          Resource = [for name in values(local.workflow_names) : "${local.arn.catalog}:workflow/${name}"]
-        },
       ],
       [for statement in local.network_statements : statement if local.in_vpc && contains(local.database_jobs, job)],
     )
