@@ -156,8 +156,23 @@ docs-check: $(READY) ## Fail where the data dictionary or the cost table is olde
 	@$(BIN)/python scripts/data_dictionary.py --check
 	@$(BIN)/python scripts/cost.py --check
 
+# checkov pins what others here want otherwise: it gets an environment of its own.
+CHECKOV_VERSION := 3.3.30
+CHECKOV := .local/checkov-$(CHECKOV_VERSION)/bin/checkov
+
+.PHONY: terraform-test
+terraform-test: $(READY) $(CHECKOV) ## Check terraform/: format, validity, terraform test, checkov
+	@$(BIN)/python scripts/raw_tables.py --check
+	@$(BIN)/python scripts/terraform.py check
+	@$(CHECKOV) --config-file .checkov.yaml
+
+$(CHECKOV): | $(BIN)/python
+	@echo 'Installing checkov $(CHECKOV_VERSION) ...'
+	@$(BIN)/python -m venv .local/checkov-$(CHECKOV_VERSION)
+	@.local/checkov-$(CHECKOV_VERSION)/bin/pip install --quiet --disable-pip-version-check checkov==$(CHECKOV_VERSION)
+
 .PHONY: run-checks
-run-checks: lint typecheck docs-check security-test test check-coverage ## Run every check
+run-checks: lint typecheck docs-check terraform-test security-test test check-coverage ## Run every check
 
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ AWS
@@ -176,6 +191,14 @@ data-dictionary: $(READY) ## Write docs/data-dictionary.md from the model
 .PHONY: cost
 cost: $(READY) ## What it costs on AWS a month; ARGS=--write writes docs/cost.md, ARGS=--help shows what can be changed
 	@$(BIN)/python scripts/cost.py $(ARGS)
+
+.PHONY: raw-tables
+raw-tables: $(READY) ## Write terraform/raw_tables.json, the raw zone's tables for Athena, from the model
+	@$(BIN)/python scripts/raw_tables.py
+
+.PHONY: terraform-fmt
+terraform-fmt: $(READY) ## Format terraform/
+	@$(BIN)/python scripts/terraform.py fmt -recursive
 
 .PHONY: requirements
 requirements: $(READY) ## Lock pyproject.toml into requirements.txt (newer versions: ARGS=--upgrade)

@@ -1,8 +1,9 @@
-"""Run Terraform on `terraform/`: with the machine's provider mirror where it has one, so that nothing is downloaded.
+"""Run Terraform on `terraform/`, with the machine's provider mirror where it has one, so that nothing is downloaded.
 
-    python scripts/terraform.py [-C FOLDER] ARGUMENTS…
+    python scripts/terraform.py check            format, validity, terraform test
+    python scripts/terraform.py ARGUMENTS…       terraform ARGUMENTS…
 
-Without Terraform it says so and ends with 0; under CI=true, or for anything but checks, with 1.
+A machine without Terraform cannot check: it says so and ends with 0, under CI=true with 1.
 """
 
 import os
@@ -11,21 +12,27 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "terraform"
-CHECKS = ("fmt", "test", "validate")
+MISSING = "Terraform is not installed (1.11 or later: https://developer.hashicorp.com/terraform/install)"
 
 _REGISTRY = "registry.terraform.io"
-_MIRRORS = (
-    *(Path(name) for name in ("/opt", "/usr/share/terraform", "/usr/local/share/terraform", "/usr/lib/terraform")),
+_ROOTS = (
     Path.home() / ".terraform.d",
     Path.home() / ".local/share/terraform",
+    *(Path(name) for name in ("/usr/local/share/terraform", "/usr/share/terraform", "/usr/lib/terraform", "/opt")),
 )
-_DEPTH = 3  # plugins/<registry>, providers/mirror/<registry>
+_PATTERNS = (_REGISTRY, f"*/{_REGISTRY}", f"*/*/{_REGISTRY}")
 
-MISSING = "Terraform is not installed (https://developer.hashicorp.com/terraform/install, 1.10 or later)"
+_CHECKS = (
+    ("fmt", "-check", "-diff", "-recursive"),
+    ("init", "-backend=false", "-input=false", "-no-color"),
+    ("validate", "-no-color"),
+    ("test", "-no-color"),
+)
 
 
 def installed() -> bool:
@@ -39,16 +46,10 @@ def is_ci() -> bool:
 
 
 @cache
-def provider_mirror(roots: Iterable[Path] = _MIRRORS) -> Path | None:
+def provider_mirror(roots: Iterable[Path] = _ROOTS) -> Path | None:
     """The folder that holds `registry.terraform.io`; None where the machine has none."""
-    for root in roots:
-        for depth in range(1, _DEPTH + 1):
-            found = next(
-                (path for path in root.glob("/".join(["*"] * (depth - 1) + [_REGISTRY])) if path.is_dir()), None
-            )
-            if found:
-                return found.parent
-    return None
+    found = chain.from_iterable(root.glob(pattern) for root in roots for pattern in _PATTERNS)
+    return next((registry.parent for registry in found if registry.is_dir()), None)
 
 
 def environment() -> dict[str, str]:
@@ -58,22 +59,33 @@ def environment() -> dict[str, str]:
     if configuration and not Path(configuration).exists():
         del found["TF_CLI_CONFIG_FILE"]
     mirror = provider_mirror()
-    if mirror and "TF_CLI_ARGS_init" not in found and "TF_CLI_CONFIG_FILE" not in found:
+    if mirror and not found.keys() & {"TF_CLI_ARGS_init", "TF_CLI_CONFIG_FILE"}:
         found["TF_CLI_ARGS_init"] = f"-plugin-dir={mirror}"
     found["TF_IN_AUTOMATION"] = found["CHECKPOINT_DISABLE"] = "1"
     return found
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Terraform's own exit code."""
-    folder = FOLDER
-    if arguments[:1] == ["-C"]:
-        folder, arguments = Path(arguments[1]), arguments[2:]
+def check() -> int:
+    """0 where all checks pass. What `init` leaves is kept apart from a deployment's."""
     if not installed():
-        may_be_left_out = bool(arguments) and arguments[0] in CHECKS and not is_ci()
-        print(f"{MISSING}{': not checked.' if may_be_left_out else '.'}", file=sys.stderr)
-        return 0 if may_be_left_out else 1
-    return subprocess.run(["terraform", *arguments], cwd=folder, env=environment(), check=False).returncode
+        print(f"{MISSING}: terraform/ is not checked.", file=sys.stderr)
+        return int(is_ci())
+    apart = environment() | {"TF_DATA_DIR": str(ROOT / ".local" / "terraform")}
+    for arguments in _CHECKS:
+        done = subprocess.run(["terraform", *arguments], cwd=FOLDER, env=apart, check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code of Terraform, or of the checks."""
+    if arguments == ["check"]:
+        return check()
+    if not installed():
+        print(f"{MISSING}.", file=sys.stderr)
+        return 1
+    return subprocess.run(["terraform", *arguments], cwd=FOLDER, env=environment(), check=False).returncode
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).symlink_to(ROOT / name)
     _package(root / "build")
     (folder / "test_override.tf").write_text(_OVERRIDE, encoding="utf-8")
-    run_terraform(folder, "init", "-input=false", "-no-color", "-lockfile=readonly")
+    run_terraform(folder, "init", "-input=false", "-no-color")
     return folder
 
 
