@@ -76,8 +76,10 @@ resource "aws_glue_job" "this" {
     script_location = "s3://${local.buckets.artifacts}/${local.script_keys[each.value.script]}"
   }
 
+  # Each workflow has one run at a time. Two that share a job may come to it at once: Glue would refuse the second one,
+  # and its chain would end there; so it starts, and waits for the lake's lease.
   execution_property {
-    max_concurrent_runs = length(local.workflows) # several workflows use it; the lake's lease has them wait
+    max_concurrent_runs = local.workflows_of[each.key]
   }
 
   # A run begins when all of this is there.

@@ -39,6 +39,12 @@ locals {
     }
   ]...)
 
+  workflows_of = {
+    for job in keys(local.jobs) : job => length([
+      for workflow in values(local.workflows) : workflow if contains(flatten(workflow.triggers[*].jobs), job)
+    ])
+  }
+
   glue_version = local.declared.pipeline.glue_version
   spark_jobs   = toset([for name, job in local.jobs : name if job.type == "spark"])
 

@@ -76,11 +76,16 @@ run "jobs" {
   command = plan
 
   assert {
-    condition = alltrue(concat(
-      [for job in aws_glue_job.this : job.execution_property[0].max_concurrent_runs == 1],
-      [for workflow in aws_glue_workflow.this : workflow.max_concurrent_runs == 1],
-    ))
-    error_message = "One run at a time works on a lake."
+    condition     = alltrue([for workflow in aws_glue_workflow.this : workflow.max_concurrent_runs == 1])
+    error_message = "A workflow has one run at a time."
+  }
+
+  assert {
+    condition = alltrue([
+      for job, runs in { extract = 1, quality_gate_raw = 2, quality_gate_star = 3, load = 2, reconcile = 1, rebuild = 1 } :
+      aws_glue_job.this[job].execution_property[0].max_concurrent_runs == runs
+    ])
+    error_message = "A job has one run at a time for each workflow that it is part of."
   }
 
   assert {

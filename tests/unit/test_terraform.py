@@ -1,5 +1,6 @@
 """How Terraform is found and called; what it says of `terraform/` itself is `make terraform-test`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,16 @@ def test_what_cannot_be_checked_is_said_and_fails_in_ci_alone(
     assert terraform.main(["check"]) == exit_code
     assert "terraform/ is not checked" in capfd.readouterr().err
     assert terraform.main(["apply"]) == 1
+
+
+def test_the_example_of_variables_sets_what_there_is() -> None:
+    declared = set(re.findall(r'^variable "(\w+)"', (terraform.FOLDER / "variables.tf").read_text(), re.MULTILINE))
+    example = (terraform.FOLDER / "terraform.tfvars.example").read_text()
+    assert set(re.findall(r"^(?:# )?(\w+) += ", example, re.MULTILINE)) <= declared
+
+
+def test_no_variable_is_without_use() -> None:
+    files = [path.read_text() for path in terraform.FOLDER.glob("*.tf")]
+    declared = set(re.findall(r'^variable "(\w+)"', (terraform.FOLDER / "variables.tf").read_text(), re.MULTILINE))
+    validations = re.compile(r"validation \{.*?\n  \}\n", re.DOTALL)
+    assert declared == set(re.findall(r"\bvar\.(\w+)", "\n".join(validations.sub("", text) for text in files)))

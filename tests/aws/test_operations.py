@@ -1,0 +1,37 @@
+"""docs/operations.md has a section for each alarm that was deployed, and for none that was not."""
+
+import re
+
+import pytest
+
+from tests.aws.conftest import ROOT, Deployment
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+NO_ALARMS = {"What has no alarm", "Now and then"}
+
+
+@pytest.fixture(scope="module")
+def alarms(deployment: Deployment) -> set[str]:
+    metric = deployment.aws.client("cloudwatch").get_paginator("describe_alarms").paginate()
+    rules = deployment.aws.client("events").list_rules()["Rules"]
+    names = [alarm["AlarmName"] for page in metric for alarm in page["MetricAlarms"]] + [rule["Name"] for rule in rules]
+    prefix = f"{deployment.outputs['name']}-"
+    assert all(name.startswith(prefix) for name in names)
+    return {name.removeprefix(prefix) for name in names}
+
+
+def test_each_alarm_has_its_section_and_each_section_its_alarm(alarms: set[str]) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## (.+)$", text, re.MULTILINE)) - NO_ALARMS
+    patterns = {section: re.compile(re.sub(r"<\w+>", r"\\w+", section)) for section in sections}
+    described = {alarm: [name for name, one in patterns.items() if one.fullmatch(alarm)] for alarm in alarms}
+    assert [alarm for alarm, found in described.items() if not found] == []
+    assert sections == {name for found in described.values() for name in found}
+
+
+def test_each_alarm_says_where_to_read(deployment: Deployment) -> None:
+    for page in deployment.aws.client("cloudwatch").get_paginator("describe_alarms").paginate():
+        for alarm in page["MetricAlarms"]:
+            assert "docs/operations.md" in alarm["AlarmDescription"]
+            assert alarm["AlarmActions"] == [deployment.outputs["alarm_topic"]]
