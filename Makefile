@@ -25,7 +25,7 @@ WITH_ENV := if [[ -f .env ]]; then set -a; source ./.env; set +a; fi;
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\nARGS="..." goes to the command behind run, status, test, unit-test, integration-test, package, requirements.\n'
 
 .PHONY: setup
@@ -177,9 +177,64 @@ run-checks: lint typecheck docs-check terraform-test security-test test check-co
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ AWS
 
+# The state's bucket: terraform/backend.hcl, or in CI the environment's TF_CLI_ARGS_init.
+TERRAFORM := $(BIN)/python scripts/terraform.py
+TERRAFORM_INIT := $(TERRAFORM) init -input=false $(if $(wildcard terraform/backend.hcl),-backend-config=backend.hcl)
+AWS := $(BIN)/python scripts/aws.py
+
+# The deployment's data, or with LOCAL=1 what .env names, else the embedded databases and their lake.
+EMPTY = $(WITH_ENV) $(AWS) empty $(if $(FORCE),--force) $(if $(LOCAL),,--deployed)
+
 .PHONY: package
 package: $(READY) ## Build what Glue runs into build/: library, job scripts, dependencies as wheels (ARGS=--library-only)
 	@$(BIN)/python scripts/package.py $(ARGS)
+
+.PHONY: plan
+plan: package ## Show what a deployment would change (its plan: terraform/plan.tfplan)
+	@$(TERRAFORM_INIT)
+	@$(TERRAFORM) plan -input=false -out=plan.tfplan
+
+.PHONY: deploy
+deploy: package ## Deploy to AWS; Terraform shows what it will do, and asks (FORCE=1: do not ask)
+	@$(TERRAFORM_INIT)
+	@$(TERRAFORM) apply $(if $(FORCE),-auto-approve -input=false)
+
+.PHONY: destroy
+destroy: package ## Take the deployment down; Terraform shows what will go, and asks (FORCE=1: do not ask)
+	@$(TERRAFORM_INIT)
+	@$(TERRAFORM) destroy $(if $(FORCE),-auto-approve -input=false)
+
+.PHONY: create-production-secret
+create-production-secret: $(READY) ## Put .env's PRODUCTION_URL into the deployment's secret of the source
+	@$(WITH_ENV) $(AWS) secret production
+
+.PHONY: create-warehouse-secret
+create-warehouse-secret: $(READY) ## Put .env's WAREHOUSE_URL into the deployment's secret of the warehouse
+	@$(WITH_ENV) $(AWS) secret warehouse
+
+.PHONY: trigger
+trigger: $(READY) ## Start the deployed workflow and follow it (NAME=reconcile: another one of glue_jobs/*.json)
+	@$(AWS) trigger $(NAME)
+
+.PHONY: logs
+logs: $(READY) ## Follow the logs of the deployed jobs (JOB=extract: of one; ARGS="--since-minutes 60 --no-follow")
+	@$(AWS) logs $(if $(JOB),--job $(JOB)) $(ARGS)
+
+.PHONY: empty-ingestion
+empty-ingestion: $(READY) ## Empty the raw zone; shows what will go, and asks (FORCE=1: do not ask; LOCAL=1: not on AWS)
+	@$(EMPTY) raw
+
+.PHONY: empty-transformed
+empty-transformed: $(READY) ## Empty the lake: files and tables; the next run makes them again from the raw zone
+	@$(EMPTY) lake
+
+.PHONY: empty-warehouse
+empty-warehouse: $(READY) ## Empty the warehouse's star and ledger; the next run loads it again from the lake
+	@$(EMPTY) warehouse
+
+.PHONY: empty-all
+empty-all: $(READY) ## Empty all three; the next run reads the source whole
+	@$(EMPTY) all
 
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Maintain

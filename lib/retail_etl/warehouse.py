@@ -27,7 +27,7 @@ from retail_etl.warehouse_ddl import check, ddl, qualified
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-_LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
+LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
 
 
 class Warehouse:
@@ -38,7 +38,7 @@ class Warehouse:
         self._connection = connection
         self._lake_id = lake_id
         self._one_at_a_time = Lock()
-        if not self._run("SELECT pg_try_advisory_lock(:lock)", lock=_LOCK)[0][0]:
+        if not self._run("SELECT pg_try_advisory_lock(:lock)", lock=LOCK)[0][0]:
             raise StateError(f"Another load works on the {database}: wait until it is done, then run again.")
         self._create_missing()
 
