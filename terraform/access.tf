@@ -47,7 +47,7 @@ locals {
     quality_gate_star = {
       raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
       raw_write   = ["batches/*/publish_intent.json", "batches/*/publish.json", "batches/*/validation_star.json", "batches/*/rejected.json"]
-      lake_write  = concat(local.commit, ["quality_result/*"])
+      lake_write  = ["*"] # rows too: where compaction moved main, the batch's are written upon it
       lake_delete = local.commit
       catalog     = "write"
       metrics     = true

@@ -27,3 +27,12 @@ def latest(table: StarTable, rows: DataFrame) -> DataFrame:
     """The last version of each key, and the batch that brought it."""
     version = F.struct(*rows.columns)
     return rows.groupBy(table.key).agg(F.max_by(version, BATCH_ID).alias("version")).select("version.*")
+
+
+def without_equals(table: StarTable, rows: DataFrame, current: DataFrame | None) -> DataFrame:
+    """The rows that have no equal in `current`, over all columns of the model, NULLs being equal."""
+    if current is None:
+        return rows
+    others = current.select(*(F.col(name).alias(f"current_{name}") for name in table.column_names))
+    equal = [rows[name].eqNullSafe(others[f"current_{name}"]) for name in table.column_names]
+    return rows.join(others, on=equal, how="left_anti")

@@ -1,7 +1,7 @@
 """The lake: Iceberg tables made from the model, written on a branch per batch, published by moving `main` to it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from retail_etl import model
 from retail_etl.errors import StateError
-from retail_etl.history import latest
+from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
@@ -45,7 +45,7 @@ class Lake:
 
     def __init__(self, spark: SparkSession, namespace: str = NAMESPACE) -> None:
         self._spark = spark
-        self._namespace = namespace
+        self.namespace = namespace
 
     @classmethod
     def of(cls, job: Job) -> "Lake":
@@ -56,8 +56,8 @@ class Lake:
 
     def create_missing(self) -> None:
         """Make the namespace and the tables that are not there yet."""
-        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self._namespace}`")
-        there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self._namespace}`").collect()}
+        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self.namespace}`")
+        there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self.namespace}`").collect()}
         properties = ", ".join(f"'{name}' = '{value}'" for name, value in _PROPERTIES.items())
         for table in (*model.STAR.values(), model.QUALITY_RESULT):
             if table.name not in there:
@@ -99,22 +99,25 @@ class Lake:
         since = time.monotonic()
         if parent not in self.heads(table):
             return self._append(table, frame, batch_id, parent, since)
-        changed = self._without_equals(table, frame, self.near(table, self.rows(table, parent), frame)).cache()
+        changed = without_equals(table, frame, self.near(table, self.rows(table, parent), frame)).cache()
         try:
             count = changed.count()
             if count == 0:
                 return None
             branch = branch_of(batch_id)
             self._open_branch(table, branch, parent)
-            changed.createOrReplaceTempView(f"changed_{table.name}")
-            self._spark.sql(
-                f"MERGE INTO {self._name(table, branch)} AS t USING changed_{table.name} AS s "
-                f"ON t.`{table.key}` = s.`{table.key}` "
-                "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-            )
+            self._merge(table, changed, branch)
         finally:
             changed.unpersist()
         return Written(count, self.heads(table)[branch], _since(since))
+
+    def _merge(self, table: StarTable, rows: DataFrame, reference: str) -> None:
+        rows.createOrReplaceTempView(f"changed_{table.name}")
+        self._spark.sql(
+            f"MERGE INTO {self._name(table, reference)} AS t USING changed_{table.name} AS s "
+            f"ON t.`{table.key}` = s.`{table.key}` "
+            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        )
 
     def append_versions(
         self, table: StarTable, frame: DataFrame, batch_id: int, parent: str, seen_before: DataFrame
@@ -128,7 +131,7 @@ class Lake:
         if parent in self.heads(table):
             near = self.near(table, self.rows(table, parent), seen_before)
             if near is not None:
-                frame = self._without_equals(table, frame, latest(table, near))
+                frame = without_equals(table, frame, latest(table, near))
         return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -165,14 +168,6 @@ class Lake:
         (bounds,) = frame.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
         return None if bounds.low is None else current.where(F.col(table.key).between(bounds.low, bounds.high))
 
-    def _without_equals(self, table: StarTable, rows: DataFrame, current: DataFrame | None) -> DataFrame:
-        """The rows that have no equal in `current`, over all columns of the model, NULLs being equal."""
-        if current is None:
-            return rows
-        others = current.select(*(F.col(name).alias(f"current_{name}") for name in table.column_names))
-        equal = [rows[name].eqNullSafe(others[f"current_{name}"]) for name in table.column_names]
-        return rows.join(others, on=equal, how="left_anti")
-
     def _added_records(self, table: StarTable, snapshot_id: int) -> int:
         summary = self._spark.sql(
             f"SELECT summary['added-records'] FROM {self._name(table)}.snapshots WHERE snapshot_id = {snapshot_id}"
@@ -193,15 +188,6 @@ class Lake:
             self.drop_branch(table, REBUILD)
             return None
         return written
-
-    def differences(self, table: StarTable, reference: str) -> tuple[int, int]:
-        """How many rows of the reference are not in `main`, and of `main` not in the reference."""
-        here = self.rows(table, reference).withColumn("more", F.lit(1))
-        there = self.rows(table).withColumn("more", F.lit(-1))
-        counted = here.unionByName(there).groupBy(*table.column_names, BATCH_ID).agg(F.sum("more").alias("more"))
-        sums = counted.agg(F.sum(F.greatest("more", F.lit(0))), F.sum(F.greatest(-F.col("more"), F.lit(0)))).first()
-        new, gone = sums or (0, 0)
-        return new or 0, gone or 0
 
     # ------------------------------------------------------------------ deletions
 
@@ -227,7 +213,10 @@ class Lake:
         table = model.QUALITY_RESULT
         schema = f"{table.spark_schema('lake')}, {BATCH_ID} bigint"
         rows = self._spark.createDataFrame([(*result, batch_id) for result in results], schema).coalesce(1)
-        rows.writeTo(self._name(table)).overwrite((F.col(BATCH_ID) == batch_id) & (F.col("layer") == layer))
+        earlier = f"{BATCH_ID} = {batch_id} AND layer = '{layer}'"
+        if self.rows(table).where(earlier).head(1):  # overwriting would take a file of this batch alone
+            self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {earlier}")
+        rows.writeTo(self._name(table)).append()
 
     # ------------------------------------------------------------------ the calendar
 
@@ -245,32 +234,40 @@ class Lake:
 
     # ------------------------------------------------------------------ publishing
 
-    def publish(self, branch: str, snapshots: Mapping[str, int]) -> None:
+    def publish(self, branch: str, snapshots: Mapping[str, int], batch_id: int | None = None) -> None:
         """Move `main` of each table to what the branch holds, dimensions first. `snapshots`: table name → snapshot id.
+        Where `main` has moved meanwhile, what the batch wrote on the branch is written upon it, in one commit.
 
         Doing it again, or going on after a crash, is safe: what `main` contains already counts as done.
         """
         for table in model.STAR.values():
             if table.name in snapshots:
-                self._publish_table(table, branch, snapshots[table.name])
+                self._publish_table(table, branch, snapshots[table.name], batch_id)
 
-    def _publish_table(self, table: StarTable, branch: str, snapshot_id: int) -> None:
+    def _publish_table(self, table: StarTable, branch: str, snapshot_id: int, batch_id: int | None) -> None:
         heads = self.heads(table)
-        if heads.get(MAIN) != snapshot_id and snapshot_id not in self._published(table, heads):
-            if heads.get(branch) != snapshot_id:
-                raise StateError(
-                    f"The branch {branch} of {table.name} is not at snapshot {snapshot_id}, which was audited: "
-                    "somebody else wrote to it. Nothing more of it is published."
-                )
-            name = f"{self._namespace}.{table.name}"
+        main, is_as_audited = heads.get(MAIN), heads.get(branch) == snapshot_id
+        known = self._spark.sql(f"SELECT snapshot_id, parent_id FROM {self._name(table)}.snapshots").collect()
+        parents = {row.snapshot_id: row.parent_id for row in known}
+        if snapshot_id in _lineage(main, parents):
+            pass
+        elif is_as_audited and (main is None or main in _lineage(snapshot_id, parents)):
+            name = f"{self.namespace}.{table.name}"
             self._spark.sql(f"CALL {CATALOG}.system.fast_forward('{name}', '{MAIN}', '{branch}')")
+        elif batch_id is None or not self.rows(table).where(F.col(BATCH_ID) == batch_id).head(1):
+            if batch_id is None or not is_as_audited:
+                where = f"{table.name}, branch {branch}, snapshot {snapshot_id}"
+                raise StateError(f"Somebody else wrote to what was audited ({where}): no more of it is published.")
+            self._write_again(table, branch, batch_id)
         self.drop_branch(table, branch)
 
-    def _published(self, table: StarTable, heads: Mapping[str, int]) -> set[int]:
-        if MAIN not in heads:
-            return set()
-        ancestors = self._spark.sql(f"CALL {CATALOG}.system.ancestors_of('{self._namespace}.{table.name}')").collect()
-        return {row.snapshot_id for row in ancestors}
+    def _write_again(self, table: StarTable, branch: str, batch_id: int) -> None:
+        """The batch's rows from its branch, upon `main` as it is now."""
+        rows = self.rows(table, branch).where(F.col(BATCH_ID) == batch_id)
+        if table.is_fact or table.is_control:
+            rows.writeTo(self._name(table)).append()
+        else:
+            self._merge(table, rows, MAIN)
 
     def drop_branch(self, table: StarTable, branch: str) -> None:
         """Drop the branch of the table where it has one of that name."""
@@ -283,13 +280,20 @@ class Lake:
                 self.drop_branch(table, branch_of(batch_id))
 
     def _name(self, table: StarTable, reference: str = MAIN) -> str:
-        name = f"{CATALOG}.`{self._namespace}`.`{table.name}`"
+        name = f"{CATALOG}.`{self.namespace}`.`{table.name}`"
         return name if reference == MAIN else f"{name}.`branch_{reference}`"
 
 
 def branch_of(batch_id: int) -> str:
     """The name of a batch's branch."""
     return f"batch_{batch_id}"
+
+
+def _lineage(snapshot_id: int | None, parents: Mapping[int, int | None]) -> Iterator[int]:
+    """The snapshot and those that it came from, while they are kept."""
+    while snapshot_id is not None:
+        yield snapshot_id
+        snapshot_id = parents.get(snapshot_id)
 
 
 def _since(started: float) -> float:

@@ -42,7 +42,7 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
         seconds = round(time.monotonic() - findings.since, 3)
         body = {"batch_id": batch_id, "seconds": seconds, **findings.manifest(), "snapshots": snapshots}
         intent = zone.note(batch_id, "publish_intent", body)
-    lake.publish(branch_of(batch_id), intent["snapshots"])
+    lake.publish(branch_of(batch_id), intent["snapshots"], batch_id)
     done = {name: intent.get(name) for name in ("seconds", "expectations", "reported")}
     zone.finish(batch_id, "publish", {**done, "tables": intent["snapshots"]})
     return sum(entry["rows"] for entry in written.values())

@@ -87,7 +87,7 @@ MEASURING = {"detect", "quality_gate_raw", "quality_gate_star", "load", "reconci
 
 EXTRACTING = ("extract", "reconcile")
 PUBLISHING = ("quality_gate_star",)
-WRITING_ROWS = ("transform", "rebuild", "maintain")
+WRITING_ROWS = ("transform", "quality_gate_star", "rebuild", "maintain")
 
 # Action, bucket, objects → the only jobs that may do it.
 ONLY = {
