@@ -26,7 +26,7 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\nARGS="..." goes to the command behind run, status, test, unit-test, integration-test, package, requirements.\n'
+	@printf '\nARGS="..." goes to the command behind run, status, maintain, test, unit-test, integration-test, package, requirements.\n'
 
 .PHONY: setup
 setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git hooks
@@ -71,6 +71,10 @@ run: $(READY) ## Run the workflow once, on what .env names or else the embedded 
 .PHONY: status
 status: $(READY) ## Show batches, freshness, quarantine and the last quality results
 	@$(WITH_ENV) $(ETL) status $(ARGS)
+
+.PHONY: maintain
+maintain: $(READY) ## Fewer files, fewer snapshots, nothing left behind (what would go: ARGS=--dry-run)
+	@$(WITH_ENV) $(ETL) maintain $(ARGS)
 
 .PHONY: up
 up: $(READY) ## Start the embedded databases

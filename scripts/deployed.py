@@ -209,6 +209,7 @@ def _run_of(graph: Graph, ends: Mapping[str, End], properties: Mapping[str, str]
         run.warnings += [warning for warning in told.get("warnings", []) if warning not in run.warnings]
         run.needs_attention = run.needs_attention or told.get("needs_attention", False)
         run.differs = run.differs or told.get("differs", False)
+        run.report |= told.get("report", {})
         if name == next(iter(graph.jobs)):  # the one that extracts
             run.batch_id = next(iter(told.get("batch_ids", [])), None)
     return run

@@ -24,6 +24,7 @@ from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
+from scripts.maintenance_shown import show_maintenance  # noqa: E402
 from scripts.options import (  # noqa: E402
     AcceptContract,
     AcceptDeletions,
@@ -39,7 +40,7 @@ from scripts.options import (  # noqa: E402
     accepted,
 )
 from scripts.running import end, note, run_deployed_workflow, run_workflow  # noqa: E402
-from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
+from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(quarantine.app, name="quarantine")
@@ -120,6 +121,31 @@ def rebuild(
         done = run_workflow(lake, pipeline=read_pipeline(REBUILD))
     else:
         done = run_workflow(lake, {"rebuild": "true"}, only(read_pipeline(), "load"), warehouse=warehouse)
+    end(done, as_json)
+
+
+@app.command()
+def maintain(
+    lake: Lake = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    keep_days: Annotated[
+        int, typer.Option(min=0, help="Snapshots of so many days stay, for time travel and queries that still run.")
+    ] = 30,
+    keep_snapshots: Annotated[int, typer.Option(min=1, help="So many of each table stay, however old.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Put small files together, give up old snapshots, and remove what runs that died left behind.
+
+    Readers see the same rows before and after. Exit code 0: done, or nothing to do. 1: it failed; run it again.
+    """
+    variables = {
+        "keep_days": str(keep_days),
+        "keep_snapshots": str(keep_snapshots),
+        "dry_run": str(dry_run).lower(),
+    }
+    done = run_workflow(lake, variables, read_pipeline(MAINTAIN))
+    if done.report:
+        show_maintenance(console if as_json else output, done.report, dry_run=dry_run)
     end(done, as_json)
 
 

@@ -18,6 +18,7 @@ GLUE_JOBS = Path(__file__).resolve().parent.parent / "glue_jobs"
 PIPELINE = GLUE_JOBS / "pipeline.json"
 RECONCILE = GLUE_JOBS / "reconcile.json"
 REBUILD = GLUE_JOBS / "rebuild.json"
+MAINTAIN = GLUE_JOBS / "maintain.json"
 _DETECTING, _EXTRACTING = "detect", ("extract", "reconcile")
 _STARTED_NOTHING = "STARTED_NOTHING"
 
@@ -84,6 +85,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     needs_attention: bool = False
     differs: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -106,6 +108,7 @@ class Run:
             for stage in self.stages
         ]
         shown["warnings"] = self.warnings
+        shown |= {"report": self.report} if self.report else {}
         return shown | ({"error": self.error} if self.error else {})
 
 
@@ -219,6 +222,7 @@ def _run_job(
     run.warnings += [warning for warning in result.warnings if warning not in run.warnings]
     run.needs_attention = run.needs_attention or result.needs_attention
     run.differs = run.differs or result.differs
+    run.report |= result.report
     if definition.name in _EXTRACTING and result.batch_ids:
         run.batch_id = result.batch_ids[0]
     return Stage(definition.name, result.status, time.monotonic() - since, result.rows)

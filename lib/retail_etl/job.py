@@ -26,6 +26,7 @@ class Result:
     """What a job did. `rows`: how many it wrote or checked. `batch_ids`: the batches it took, in order.
     `needs_attention`: it did what it could, and something waits for somebody's decision (see `warnings`).
     `differs`: lake or warehouse were found not to be what the source is, and nothing was done about it.
+    `report`: what else a program may want to know of it, as JSON has it.
     """
 
     status: Status
@@ -34,6 +35,7 @@ class Result:
     warnings: tuple[str, ...] = ()
     needs_attention: bool = False
     differs: bool = False
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 NOTHING_TO_DO = Result("nothing_to_do")
@@ -140,4 +142,6 @@ def told(parse: Callable[[], dict[str, str]], run: Callable[[str, dict[str, str]
     workflow_run.tell(options, name, asdict(result))
     for warning in result.warnings:
         log.warning(warning)
+    if result.report:
+        log.info(json.dumps(result.report))
     log.info("%s: %s, %s rows, %.1f s", name, result.status, f"{result.rows:,}", time.monotonic() - started)

@@ -9,14 +9,26 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
 from retail_etl.errors import ConfigurationError, StorageError
+
+_KEYS_AT_ONCE = 1000  # as many as S3 takes
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file as it lies there, hidden ones among them. `changed_at` is in UTC."""
+
+    bytes: int
+    changed_at: datetime
 
 
 class Storage(Protocol):
@@ -47,6 +59,14 @@ class Storage(Protocol):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Name → bytes of every object below the prefix (`a/b/`)."""
+        ...
+
+    def files(self, prefix: str) -> dict[str, Stored]:
+        """Name → file, of all that lies below the prefix (`a/b/`): objects, and what writers that died left there."""
+        ...
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete files; those that are gone already count as deleted."""
         ...
 
     def uri(self, name: str) -> str:
@@ -112,6 +132,26 @@ class Folder:
         with self._explained("read", prefix):
             files = (path for path in (self._root / prefix).rglob("*") if path.is_file() and path.name[0] not in "._")
             return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in sorted(files)}
+
+    def files(self, prefix: str) -> dict[str, Stored]:
+        """See `Storage`."""
+        with self._explained("read", prefix):
+            found = [(path, path.stat()) for path in sorted((self._root / prefix).rglob("*")) if path.is_file()]
+            return {
+                path.relative_to(self._root).as_posix(): Stored(at.st_size, datetime.fromtimestamp(at.st_mtime, UTC))
+                for path, at in found
+            }
+
+    def remove(self, names: Sequence[str]) -> None:
+        """See `Storage`. Folders that are empty then go too."""
+        for name in names:
+            with self._explained("deleted", name):
+                (self._root / name).unlink(missing_ok=True)
+        below = {parent for name in names for parent in (self._root / name).parents if self._root in parent.parents}
+        for folder in sorted(below, reverse=True):  # the inner ones first
+            with self._explained("deleted", folder.name):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
 
     def uri(self, name: str) -> str:
         """See `Storage`."""
@@ -187,13 +227,30 @@ class Bucket:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """See `Storage`."""
+        return {name: found.bytes for name, found in self.files(prefix).items()}
+
+    def files(self, prefix: str) -> dict[str, Stored]:
+        """See `Storage`."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
         with self._explained("read", prefix):
             return {
-                found["Key"].removeprefix(self._prefix): found["Size"]
+                found["Key"].removeprefix(self._prefix): Stored(found["Size"], found["LastModified"].astimezone(UTC))
                 for page in pages
                 for found in page.get("Contents", [])
             }
+
+    def remove(self, names: Sequence[str]) -> None:
+        """See `Storage`. Up to a thousand in one request."""
+        for first in range(0, len(names), _KEYS_AT_ONCE):
+            keys = [{"Key": self._prefix + name} for name in names[first : first + _KEYS_AT_ONCE]]
+            with self._explained("deleted", names[first]):
+                done = self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            if errors := done.get("Errors"):
+                worst = errors[0]
+                raise StorageError(
+                    f"s3://{self._bucket}/{worst['Key']} cannot be deleted ({worst['Message']}), and "
+                    f"{len(errors) - 1} more. Check what the role may do in the bucket, then run again."
+                )
 
     def uri(self, name: str) -> str:
         """See `Storage`."""

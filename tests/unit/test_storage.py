@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -25,12 +26,20 @@ def _check(storage: Storage) -> None:
     assert storage.read("a/b.json") == b"second"
     assert not storage.replace("a/nothing.json", b"third", version)
     assert not storage.exists("a/nothing.json")
+    file = storage.files("a/")["a/b.json"]
+    assert file.bytes == 6
+    assert abs(datetime.now(UTC) - file.changed_at) < timedelta(minutes=1)
+    assert storage.create("c/d/e.json", b"")
+    assert storage.create("c/f.json", b"")
+    storage.remove(["c/d/e.json", "c/d/nothing.json", "nothing/g.json"])
+    assert storage.files("c/").keys() == {"c/f.json"}
 
 
 def test_an_object_in_a_folder_is_created_once(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path / "lake"))
     _check(storage)
     assert storage.uri("raw/t/batch_id=1/") == f"file://{tmp_path}/lake/raw/t/batch_id=1"
+    assert not (tmp_path / "lake" / "c" / "d").exists()
     assert {path.name for path in (tmp_path / "lake" / "a").iterdir()} == {
         "b.json",
         ".b.json.lock",
