@@ -14,12 +14,10 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
-from rich.table import Table  # noqa: E402
-
 from retail_etl import lease  # noqa: E402
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
-from scripts import demo_data, quarantine  # noqa: E402
+from scripts import demo_data, quarantine, query  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -44,6 +42,8 @@ from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipel
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(quarantine.app, name="quarantine")
+app.command()(query.query)
+app.command()(query.athena_views)
 
 
 @app.command()
@@ -213,20 +213,6 @@ def simulate(
     pair.up(note=note)
     with pair.owner() as connection:
         show_changes(demo_data.simulate(connection, changes, seed, deletes=deletes))
-
-
-@app.command()
-def query(sql: str, lake: Lake = "") -> None:
-    """Athena's SQL on the lake: the star tables, and their *_current and *_history views."""
-    from scripts import lake_query
-
-    relation = lake_query.query(lake or str(LocalPair().lake), sql)
-    table = Table(*relation.columns)
-    rows = relation.fetchall()
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    output.print(table)
-    console.print(f"{len(rows):,} rows")
 
 
 @app.command()

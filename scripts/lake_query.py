@@ -1,24 +1,31 @@
 """Athena's SQL on a local lake: DuckDB reads the Iceberg tables, without Spark."""
 
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import duckdb_extensions
 import sqlglot
+from sqlglot import exp
 
-from retail_etl import model
-from retail_etl.errors import ConfigurationError, RetailEtlError
+from retail_etl.errors import ConfigurationError
 from retail_etl.lake import NAMESPACE
+from retail_etl.postgres import quoted
 from retail_etl.schema import BATCH_ID, StarTable
+from scripts import lake_views
+from scripts.moments import Moment
+from scripts.statements import explained, parse
+
+NO_VALUES: Sequence[Any] = ()
 
 
-class QueryError(RetailEtlError):
-    """The SQL cannot be read, or names something that is not there."""
-
-
-def connect(lake: str) -> duckdb.DuckDBPyConnection:
-    """A connection that sees the lake's published tables, and `*_current` and `*_history` views of them."""
-    if "://" in lake and not lake.startswith("file://"):
+def connect(lake: str, moment: Moment | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection that sees the lake's published tables, and `*_current` and `*_history` views of them; at a moment:
+    as they were then. A dimension of which no snapshot is so old is not there.
+    """
+    if is_remote(lake):
         raise ConfigurationError(f"{lake} is queried by Athena; this command reads lakes in folders.")
     folder = Path(lake.removeprefix("file://"))
     if not (folder / NAMESPACE).is_dir():
@@ -28,74 +35,79 @@ def connect(lake: str) -> duckdb.DuckDBPyConnection:
         duckdb_extensions.import_extension(extension, con=connection)
         connection.load_extension(extension)
     connection.execute("SET TimeZone = 'UTC'")
-    control = (model.DELETED_RECORD, model.QUARANTINE, model.QUALITY_RESULT)
-    for table in (*control, *(table for table in model.STAR.values() if not table.is_control)):
-        for statement in _views(table, folder):
-            connection.execute(statement)
+    create_views(connection, lambda table: _rows(table, folder / NAMESPACE / table.name, moment))
     return connection
 
 
-def query(lake: str, sql: str) -> duckdb.DuckDBPyRelation:
-    """The result of one query in Athena's SQL; QueryError says what is wrong with it."""
+def create_views(connection: duckdb.DuckDBPyConnection, rows: Callable[[StarTable], str | None]) -> None:
+    """Make the lake's tables and views in a database. `rows`: what a table is there, None where it is not."""
+    for name, table in lake_views.TABLES.items():
+        if (source := rows(table)) is not None:
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
+    for name, sql in lake_views.views().items():
+        table_is_gone = name.endswith("_current") and rows(lake_views.TABLES[name.removesuffix("_current")]) is None
+        if not table_is_gone:
+            connection.execute(f"CREATE VIEW {name} AS {translated(sqlglot.parse_one(sql, read='athena'))}")
+
+
+def query(
+    lake: str, sql: str, values: Sequence[Any] = NO_VALUES, moment: Moment | None = None
+) -> duckdb.DuckDBPyRelation:
+    """The result of one query in Athena's SQL, `values` in the place of its `?`; QueryError says what is wrong."""
+    return run(connect(lake, moment), parse(sql), values, moment)
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    statement: exp.Expr,
+    values: Sequence[Any] = NO_VALUES,
+    moment: Moment | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """The same on a connection that is open."""
     try:
-        (translated,) = sqlglot.transpile(sql, read="athena", write="duckdb")
-        return connect(lake).sql(translated)
-    except ValueError as error:
-        raise QueryError("One statement at a time, please.") from error
-    except (sqlglot.errors.SqlglotError, duckdb.Error) as error:
-        raise QueryError(f"The query cannot be run: {error}") from error
+        found = connection.sql(translated(statement), params=list(values) or None)
+        types = zip(map(quoted, found.columns), found.types, strict=True)
+        # Athena's sums and counts of integers are bigint.
+        return found.project(", ".join(f"CAST({n} AS bigint) AS {n}" if k == "HUGEINT" else n for n, k in types))
+    except duckdb.Error as error:
+        raise explained(str(error), statement, moment) from error
 
 
-def _views(table: StarTable, folder: Path) -> list[str]:
-    metadata = folder / NAMESPACE / table.name
-    quoted = str(metadata).replace("'", "''")
-    source = f"iceberg_scan('{quoted}')" if _has_rows(metadata) else _empty(table)
-    statements = [f"CREATE VIEW {table.name} AS SELECT * FROM {source}"]
-    if table.is_control:
-        return [*statements, *_CONTROL_VIEWS.get(table.name, ())]
-    missing = f"SELECT record_id FROM missing WHERE table_name = '{table.sources[0]}'" if table.sources else ""
-    there = f"{table.key} NOT IN ({missing})" if missing else "true"
-    if not table.is_fact:
-        return [*statements, f"CREATE VIEW {table.name}_current AS SELECT * FROM {table.name} WHERE {there}"]
-    updated = f"(last_updated_date + CAST({table.last_updated_time} AS time))"
-    over = f"OVER (PARTITION BY {table.key} ORDER BY {BATCH_ID})"
-    return [
-        *statements,
-        f"CREATE VIEW {table.name}_history AS SELECT h.*, m.found_at AS deleted_at FROM (SELECT *, row_number() {over} "
-        f"AS version, {updated} AS valid_from, lead({updated}) {over} AS valid_to, lead({BATCH_ID}) {over} IS NULL "
-        f"AS is_current FROM {table.name}) h LEFT JOIN missing m ON h.is_current AND m.record_id = h.{table.key} "
-        f"AND m.table_name = '{table.sources[0]}'",
-        f"CREATE VIEW {table.name}_current AS SELECT * EXCLUDE (version, valid_from, valid_to, is_current, deleted_at) "
-        f"FROM {table.name}_history WHERE is_current AND deleted_at IS NULL",
-    ]
+def translated(statement: exp.Expr) -> str:
+    """A statement for DuckDB."""
+    return statement.sql("duckdb")
 
 
-_MISSING = f"""
-CREATE VIEW missing AS
-SELECT table_name, record_id, max_by(found_at, {BATCH_ID}) AS found_at
-  FROM deleted_record
- GROUP BY table_name, record_id
-HAVING max_by(is_deleted, {BATCH_ID})
-"""
-"""The source rows that are deleted, as the last batch found them."""
-
-_HELD = f"""
-CREATE VIEW quarantine_current AS
-SELECT * FROM quarantine
-QUALIFY row_number() OVER (PARTITION BY table_name, record_id ORDER BY {BATCH_ID} DESC) = 1 AND is_held
-"""
-"""The source rows that are in quarantine, each in the state in which it was set aside last."""
-
-_CONTROL_VIEWS = {"deleted_record": [_MISSING], "quarantine": [_HELD]}
+def is_remote(lake: str) -> bool:
+    """Whether the lake is no folder of this machine."""
+    return "://" in lake and not lake.startswith("file://")
 
 
-def _has_rows(table: Path) -> bool:
-    return any((table / "data").glob("**/*.parquet"))
-
-
-def _empty(table: StarTable) -> str:
-    columns = ", ".join(f"CAST(NULL AS {_duckdb_type(column.type.lake)}) AS {column.name}" for column in table.columns)
+def empty(table: StarTable) -> str:
+    """The table without a row, for DuckDB."""
+    typed = ((column.name, _duckdb_type(column.type.lake)) for column in table.columns)
+    columns = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in typed)
     return f"(SELECT {columns}, CAST(NULL AS bigint) AS {BATCH_ID} WHERE false)"
+
+
+def _rows(table: StarTable, folder: Path, moment: Moment | None) -> str | None:
+    if not any((folder / "data").glob("**/*.parquet")):
+        return empty(table)
+    place = str(folder).replace("'", "''")
+    if moment is None:
+        return f"iceberg_scan('{place}')"
+    if moment.reads_batches(table):
+        return f"iceberg_scan('{place}') WHERE {BATCH_ID} <= {moment.batch_id}"
+    snapshots = [snapshot for at, snapshot in _published(folder) if at <= moment.milliseconds]
+    return f"iceberg_scan('{place}', snapshot_from_id => {snapshots[-1]})" if snapshots else None
+
+
+def _published(folder: Path) -> Iterator[tuple[int, int]]:
+    """When `main` was moved (milliseconds since 1970), and to which snapshot, in order."""
+    version = (folder / "metadata" / "version-hint.text").read_text(encoding="utf-8").strip()
+    metadata = json.loads((folder / "metadata" / f"v{version}.metadata.json").read_text(encoding="utf-8"))
+    for entry in metadata["snapshot-log"]:
+        yield entry["timestamp-ms"], entry["snapshot-id"]
 
 
 def _duckdb_type(lake_type: str) -> str:

@@ -1,0 +1,98 @@
+"""Results of queries: shown on a terminal, or written as CSV, JSON or Parquet. Rows stream; none are kept."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+import pyarrow as pa
+from rich.table import Table
+from rich.text import Text
+
+from retail_etl.errors import ConfigurationError, StorageError
+from scripts.display import console, output
+
+Format = Literal["table", "csv", "json", "parquet"]
+
+SHOWN = 100
+_OPTIONS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
+
+
+def chosen(given: Format | None, file: Path | None) -> Format:
+    """The format that was asked for, else the one of the file's name, else a table on a terminal and CSV in a pipe."""
+    if file is None:
+        if given == "parquet" and sys.stdout.isatty():
+            raise ConfigurationError("--format parquet is nothing for a terminal: name a file (--output FILE).")
+        return given or ("table" if sys.stdout.isatty() else "csv")
+    if given:
+        return given
+    for known in _OPTIONS:
+        if file.suffix.lower() == f".{known}":
+            return known  # type: ignore[return-value]
+    raise ConfigurationError(f"--output {file}: say --format csv, json or parquet, or end the name with one of them.")
+
+
+def put(rows: pa.RecordBatchReader, how: Format, file: Path | None, limit: int | None) -> int:
+    """Show or write the rows, `limit` of them at most. Gives how many."""
+    if how == "table":
+        if file is not None:
+            raise ConfigurationError("--format table is for people: --output takes csv, json or parquet.")
+        return _show(rows, limit or SHOWN)
+    counted = _Counted(rows, limit)
+    if file is not None:
+        _write(counted.reader, how, file)
+        return counted.rows
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "result"
+        _write(counted.reader, how, written)
+        with written.open("rb") as source:
+            sys.stdout.flush()
+            shutil.copyfileobj(source, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    return counted.rows
+
+
+class _Counted:
+    """The first rows of a reader, as a reader that counts them."""
+
+    def __init__(self, rows: pa.RecordBatchReader, limit: int | None) -> None:
+        self.rows = 0
+        self._source, self._limit = rows, limit
+        self.reader = pa.RecordBatchReader.from_batches(rows.schema, self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._source:
+            taken = batch if self._limit is None else batch.slice(0, self._limit - self.rows)
+            self.rows += taken.num_rows
+            yield taken
+            if self.rows == self._limit:
+                return
+
+
+def _show(rows: pa.RecordBatchReader, limit: int) -> int:
+    found = _Counted(rows, limit + 1).reader.read_all().to_pylist()
+    table = Table(*rows.schema.names)
+    for column, field in zip(table.columns, rows.schema, strict=True):
+        column.overflow = "fold"  # nothing is cut off
+        is_number = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
+        column.justify = "right" if is_number else "left"
+    for row in found[:limit]:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    output.print(table)
+    more = f" shown, and there are more (--limit, now {limit:,})" if len(found) > limit else ""
+    shown = min(len(found), limit)
+    console.print(f"{shown:,} row{'' if shown == 1 else 's'}{more}")
+    return shown
+
+
+def _write(rows: pa.RecordBatchReader, how: str, file: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.register("result", rows)
+        to = str(file).replace("'", "''")
+        try:
+            connection.execute(f"COPY result TO '{to}' ({_OPTIONS[how]})")
+        except duckdb.IOException as error:
+            raise StorageError(f"{file} cannot be written: {error}") from error
