@@ -12,6 +12,7 @@ import pyarrow as pa
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlglot import exp
 
+from retail_etl.postgres import quoted
 from retail_etl.schema import BATCH_ID
 from scripts import lake_views
 from scripts.moments import Moment
@@ -53,7 +54,7 @@ class Athena:
         """The result of one query, `values` in the place of its `?`; QueryError says what is wrong with it."""
         statement = parse(sql)
         if moment:
-            sql = as_of(statement, moment).sql("athena", pretty=True)
+            sql = as_of(statement, moment, self.database).sql("athena", pretty=True)
         execution = self.execute(sql, [_literal(value) for value in values])
         if execution.refusal:
             raise explained(execution.refusal, statement, moment)
@@ -130,7 +131,7 @@ class Execution:
     refusal: str | None = None
 
 
-def as_of(statement: exp.Query, moment: Moment) -> exp.Query:
+def as_of(statement: exp.Query, moment: Moment, database: str) -> exp.Query:
     """The statement on the lake as it was: each table and view that it names becomes a subquery of that name, for views
     do not travel in time by themselves.
     """
@@ -148,7 +149,7 @@ def as_of(statement: exp.Query, moment: Moment) -> exp.Query:
                 need(view)
                 needed[name] = view
             elif name in lake_views.TABLES:
-                needed[name] = parse(_table_as_of(name, moment))
+                needed[name] = parse(_table_as_of(name, moment, database))
 
     need(statement)
     past = statement.copy()
@@ -157,17 +158,18 @@ def as_of(statement: exp.Query, moment: Moment) -> exp.Query:
             table.set("db", None)
             table.set("catalog", None)
     before = [exp.CTE(this=query, alias=exp.TableAlias(this=exp.to_identifier(name))) for name, query in needed.items()]
-    theirs = past.ctes
-    past.set("with_", exp.With(expressions=[*before, *theirs]))
+    theirs = past.args.get("with_") or exp.With(expressions=[])
+    theirs.set("expressions", [*before, *theirs.expressions])
+    past.set("with_", theirs)
     return past
 
 
-def _table_as_of(name: str, moment: Moment) -> str:
-    table = lake_views.TABLES[name]
+def _table_as_of(name: str, moment: Moment, database: str) -> str:
+    table, place = lake_views.TABLES[name], quoted(database, name)
     if moment.reads_batches(table):
-        return f"SELECT * FROM {name} WHERE {BATCH_ID} <= {moment.batch_id}"
+        return f"SELECT * FROM {place} WHERE {BATCH_ID} <= {moment.batch_id}"
     at = moment.published_at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    return f"SELECT * FROM {name} FOR TIMESTAMP AS OF TIMESTAMP '{at} UTC'"
+    return f"SELECT * FROM {place} FOR TIMESTAMP AS OF TIMESTAMP '{at} UTC'"
 
 
 def _type(column: Any) -> pa.DataType:

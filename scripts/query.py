@@ -64,9 +64,7 @@ def query(
     elif sql == "-":
         sql = sys.stdin.read()
     rows = _ask(lake or str(LocalPair().lake), sql, values, as_of, database, workgroup)
-    count = results.put(rows, to, file, limit)
-    if file:
-        console.print(f"{count:,} row{'' if count == 1 else 's'} in {file}")
+    console.print(results.put(rows, to, file, limit), soft_wrap=True)
 
 
 def athena_views(

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from retail_etl.errors import ConfigurationError, StorageError
-from scripts.display import console, output
+from scripts.display import output
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -35,8 +35,8 @@ def chosen(given: Format | None, file: Path | None) -> Format:
     raise ConfigurationError(f"--output {file}: say --format csv, json or parquet, or end the name with one of them.")
 
 
-def put(rows: pa.RecordBatchReader, how: Format, file: Path | None, limit: int | None) -> int:
-    """Show or write the rows, `limit` of them at most. Gives how many."""
+def put(rows: pa.RecordBatchReader, how: Format, file: Path | None, limit: int | None) -> str:
+    """Show or write the rows, `limit` of them at most. Gives how many, as people say it."""
     if how == "table":
         if file is not None:
             raise ConfigurationError("--format table is for people: --output takes csv, json or parquet.")
@@ -44,7 +44,7 @@ def put(rows: pa.RecordBatchReader, how: Format, file: Path | None, limit: int |
     counted = _Counted(rows, limit)
     if file is not None:
         _write(counted.reader, how, file)
-        return counted.rows
+        return f"{_rows(counted.rows)} in {file}"
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "result"
         _write(counted.reader, how, written)
@@ -52,7 +52,7 @@ def put(rows: pa.RecordBatchReader, how: Format, file: Path | None, limit: int |
             sys.stdout.flush()
             shutil.copyfileobj(source, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    return counted.rows
+    return _rows(counted.rows)
 
 
 class _Counted:
@@ -72,7 +72,7 @@ class _Counted:
                 return
 
 
-def _show(rows: pa.RecordBatchReader, limit: int) -> int:
+def _show(rows: pa.RecordBatchReader, limit: int) -> str:
     found = _Counted(rows, limit + 1).reader.read_all().to_pylist()
     table = Table(*rows.schema.names)
     for column, field in zip(table.columns, rows.schema, strict=True):
@@ -83,9 +83,11 @@ def _show(rows: pa.RecordBatchReader, limit: int) -> int:
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
     output.print(table)
     more = f" shown, and there are more (--limit, now {limit:,})" if len(found) > limit else ""
-    shown = min(len(found), limit)
-    console.print(f"{shown:,} row{'' if shown == 1 else 's'}{more}")
-    return shown
+    return _rows(min(len(found), limit)) + more
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _write(rows: pa.RecordBatchReader, how: str, file: Path) -> None:

@@ -141,31 +141,6 @@ def test_a_load_that_failed_is_made_up_for_by_the_next_run(world: World) -> None
 
 
 @pytest.mark.integration
-def test_an_independent_reader_agrees_with_the_source_through_every_foreign_key(world: World) -> None:
-    demo_data.fill(world.source, 0.1)
-    assert world.run().error is None
-    demo_data.simulate(world.source, 50, seed=7, deletes=False)
-    assert world.run().error is None
-    expected = world.source.run(
-        "SELECT count(*), sum(payment_amount)::text FROM payment p JOIN transaction t USING (transaction_id)"
-        " JOIN counterparty USING (counterparty_id) JOIN currency USING (currency_id)"
-        " JOIN payment_type USING (payment_type_id)"
-    )[0]
-    star = (
-        "SELECT count(*), sum(payment_amount) FROM fact_payment_current p JOIN dim_transaction t USING (transaction_id)"
-        " JOIN dim_counterparty USING (counterparty_id) JOIN dim_currency USING (currency_id)"
-        " JOIN dim_payment_type USING (payment_type_id) JOIN dim_date d ON d.date_id = p.payment_date"
-    )
-    (loaded,) = world.warehouse.run(star)
-    ((rows, total),) = world.in_lake(star)
-    assert [loaded[0], loaded[1]] == [expected[0], Decimal(expected[1])]
-    assert [rows, total] == [expected[0], Decimal(expected[1])]
-    orders = "SELECT count(*), sum(units_sold * unit_price) FROM "
-    (wanted,) = world.source.run(orders + "sales_order")
-    assert world.warehouse.run(orders + "fact_sales_order_current JOIN dim_design USING (design_id)") == [wanted]
-
-
-@pytest.mark.integration
 @pytest.mark.long
 def test_a_warehouse_that_somebody_else_made_is_used_as_it_is_or_refused_by_name(world: World) -> None:
     world.source.run(SOURCE_ROWS)
