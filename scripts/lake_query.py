@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import duckdb_extensions
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
@@ -41,12 +42,14 @@ def connect(lake: str, moment: Moment | None = None) -> duckdb.DuckDBPyConnectio
 
 def create_views(connection: duckdb.DuckDBPyConnection, rows: Callable[[StarTable], str | None]) -> None:
     """Make the lake's tables and views in a database. `rows`: what a table is there, None where it is not."""
+    gone = set()
     for name, table in lake_views.TABLES.items():
-        if (source := rows(table)) is not None:
+        if (source := rows(table)) is None:
+            gone.add(f"{name}_current")
+        else:
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
     for name, sql in lake_views.views().items():
-        table_is_gone = name.endswith("_current") and rows(lake_views.TABLES[name.removesuffix("_current")]) is None
-        if not table_is_gone:
+        if name not in gone:
             connection.execute(f"CREATE VIEW {name} AS {translated(sqlglot.parse_one(sql, read='athena'))}")
 
 
@@ -55,6 +58,16 @@ def query(
 ) -> duckdb.DuckDBPyRelation:
     """The result of one query in Athena's SQL, `values` in the place of its `?`; QueryError says what is wrong."""
     return run(connect(lake, moment), parse(sql), values, moment)
+
+
+def read(lake: str, sql: str, values: Sequence[Any] = NO_VALUES, moment: Moment | None = None) -> pa.RecordBatchReader:
+    """The same as a stream of Arrow batches. The values are computed as it is read."""
+    statement = parse(sql)
+    found = run(connect(lake, moment), statement, values, moment)
+    try:
+        return found.to_arrow_reader()
+    except duckdb.Error as error:
+        raise explained(str(error), statement, moment) from error
 
 
 def run(

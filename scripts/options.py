@@ -1,7 +1,7 @@
 """The options that several commands of `etl.py` share, and their exit codes."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,6 +9,7 @@ DIFFERS = 2
 NEEDS_ATTENTION = 3
 
 Tables = list[str] | None
+Format = Literal["table", "csv", "json", "parquet"]
 
 
 def _tables(name: str, text: str) -> typer.models.OptionInfo:

@@ -2,9 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -13,8 +12,10 @@ from retail_etl.errors import ConfigurationError
 from retail_etl.lake import NAMESPACE
 from scripts.display import console, output
 from scripts.local import LocalPair
-from scripts.options import Lake
-from scripts.results import Format
+from scripts.options import Format, Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Database = Annotated[str, typer.Option(envvar="ATHENA_DATABASE", help="The lake's database in the Data Catalog.")]
 Workgroup = Annotated[str, typer.Option(envvar="ATHENA_WORKGROUP", help="Athena's workgroup.")]
@@ -85,7 +86,7 @@ def athena_views(
         console.print(f"  {view}")
 
 
-def _ask(lake: str, sql: str, values: list, as_of: str, database: str, workgroup: str) -> pa.RecordBatchReader:
+def _ask(lake: str, sql: str, values: list, as_of: str, database: str, workgroup: str) -> "pa.RecordBatchReader":
     from retail_etl.raw import RawZone
     from scripts import lake_query
     from scripts.moments import find_moment
@@ -100,7 +101,7 @@ def _ask(lake: str, sql: str, values: list, as_of: str, database: str, workgroup
         from scripts.athena import Athena
 
         return Athena(database, workgroup).query(sql, values, moment)
-    return lake_query.query(lake, sql, values, moment).to_arrow_reader()
+    return lake_query.read(lake, sql, values, moment)
 
 
 def _list() -> None:

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import duckdb
 import pyarrow as pa
@@ -14,8 +13,8 @@ from rich.text import Text
 
 from retail_etl.errors import ConfigurationError, StorageError
 from scripts.display import output
-
-Format = Literal["table", "csv", "json", "parquet"]
+from scripts.options import Format
+from scripts.statements import QueryError
 
 SHOWN = 100
 _OPTIONS = {"csv": "FORMAT csv, HEADER true", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
@@ -73,7 +72,10 @@ class _Counted:
 
 
 def _show(rows: pa.RecordBatchReader, limit: int) -> str:
-    found = _Counted(rows, limit + 1).reader.read_all().to_pylist()
+    try:
+        found = _Counted(rows, limit + 1).reader.read_all().to_pylist()
+    except (OSError, pa.ArrowException) as error:  # pyarrow has what DuckDB says in an OSError
+        raise _broken_off(error) from error
     table = Table(*rows.schema.names)
     for column, field in zip(table.columns, rows.schema, strict=True):
         column.overflow = "fold"  # nothing is cut off
@@ -91,10 +93,22 @@ def _rows(count: int) -> str:
 
 
 def _write(rows: pa.RecordBatchReader, how: str, file: Path) -> None:
-    with duckdb.connect() as connection:
-        connection.register("result", rows)
-        to = str(file).replace("'", "''")
-        try:
+    """The file is there whole, or as it was before."""
+    part = file.with_name(f".{file.name}.part")
+    to = str(part).replace("'", "''")
+    try:
+        with duckdb.connect() as connection:
+            connection.register("result", rows)
             connection.execute(f"COPY result TO '{to}' ({_OPTIONS[how]})")
-        except duckdb.IOException as error:
-            raise StorageError(f"{file} cannot be written: {error}") from error
+        part.replace(file)
+    except (duckdb.IOException, OSError) as error:
+        raise StorageError(f"{file} cannot be written: {error}") from error
+    except duckdb.Error as error:
+        raise _broken_off(error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _broken_off(error: Exception) -> QueryError:
+    """What became of a query that stumbled upon a value after the first rows."""
+    return QueryError(f"The query broke off: {str(error).strip().splitlines()[0].rpartition('IOError: ')[2]}")

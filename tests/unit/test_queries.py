@@ -21,6 +21,7 @@ from scripts import lake_query, lake_views, query_docs, results
 from scripts.athena import as_of
 from scripts.moments import Moment, find_moment
 from scripts.named_queries import named_queries, named_query
+from scripts.options import Format
 from scripts.statements import QueryError, parse
 
 QUERIES = named_queries()
@@ -155,6 +156,17 @@ def test_a_result_is_the_same_in_every_format(tmp_path: Path, lake: duckdb.DuckD
         results.put(reader(), "csv", tmp_path / "nowhere" / "a.csv", None)
     with pytest.raises(ConfigurationError, match="csv, json or parquet"):
         results.chosen(None, tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("how", ["csv", "table"])
+def test_a_query_that_breaks_off_leaves_no_half_file(how: Format, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("as it was")
+    numbers = "SELECT CASE WHEN range < 900000 THEN 1 ELSE CAST(range || 'x' AS integer) END AS n FROM range(1000000)"
+    to = None if how == "table" else file
+    with pytest.raises(QueryError, match=r"The query broke off: Conversion Error: Could not convert string '9"):
+        results.put(duckdb.sql(numbers).to_arrow_reader(), how, to, 1_000_000)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
 
 
 def test_a_table_shows_the_first_rows_whole_and_says_that_there_are_more(
