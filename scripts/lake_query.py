@@ -79,9 +79,12 @@ def run(
     """The same on a connection that is open."""
     try:
         found = connection.sql(translated(statement), params=list(values) or None)
-        types = zip(map(quoted, found.columns), found.types, strict=True)
+        types = dict(zip(map(quoted, found.columns), found.types, strict=True))
+        if len(types) < len(found.columns):  # two columns have the same name
+            return found
         # Athena's sums and counts of integers are bigint.
-        return found.project(", ".join(f"CAST({n} AS bigint) AS {n}" if k == "HUGEINT" else n for n, k in types))
+        cast = (f"CAST({name} AS bigint) AS {name}" if kind == "HUGEINT" else name for name, kind in types.items())
+        return found.project(", ".join(cast))
     except duckdb.Error as error:
         raise explained(str(error), statement, moment) from error
 

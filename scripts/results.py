@@ -73,7 +73,7 @@ class _Counted:
 
 def _show(rows: pa.RecordBatchReader, limit: int) -> str:
     try:
-        found = _Counted(rows, limit + 1).reader.read_all().to_pylist()
+        found = _Counted(rows, limit + 1).reader.read_all()
     except (OSError, pa.ArrowException) as error:  # pyarrow has what DuckDB says in an OSError
         raise _broken_off(error) from error
     table = Table(*rows.schema.names)
@@ -81,11 +81,11 @@ def _show(rows: pa.RecordBatchReader, limit: int) -> str:
         column.overflow = "fold"  # nothing is cut off
         is_number = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
         column.justify = "right" if is_number else "left"
-    for row in found[:limit]:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
+    for row in zip(*(column.to_pylist() for column in found.slice(0, limit).columns), strict=True):
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
     output.print(table)
-    more = f" shown, and there are more (--limit, now {limit:,})" if len(found) > limit else ""
-    return _rows(min(len(found), limit)) + more
+    more = f" shown, and there are more (--limit, now {limit:,})" if found.num_rows > limit else ""
+    return _rows(min(found.num_rows, limit)) + more
 
 
 def _rows(count: int) -> str:

@@ -133,6 +133,8 @@ def test_parameters_are_values_of_their_type_and_never_sql(lake: duckdb.DuckDBPy
             order.values(settings)
     with pytest.raises(ConfigurationError, match="Did you mean sales_by_day"):
         named_query("sale_by_day")
+    same = lake_query.run(lake, parse("SELECT 1 AS a, 2 AS a, sum(units_sold) AS b FROM fact_sales_order"))
+    assert same.fetchall() == [(1, 2, 38)]
     text = parse("SELECT design_id FROM dim_design WHERE design_name = ?")
     assert lake_query.run(lake, text, ["x' OR 'a' = 'a"]).fetchall() == []
 
