@@ -1,7 +1,7 @@
 """`etl.py quarantine`: which source rows are set aside and why, and another try for them."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -9,16 +9,21 @@ from rich.text import Text
 
 from retail_etl import model
 from retail_etl.errors import ConfigurationError
+from retail_etl.lake import NAMESPACE
 from scripts.display import console, output
-from scripts.local import LocalPair
 from scripts.options import AcceptQuarantine, AsJson, Lake, Source, Warehouse, named
+from scripts.query import Database, Workgroup, ask
 from scripts.running import end, run_workflow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 app = typer.Typer(no_args_is_help=True, help="Source rows that break a rule: what is set aside, why, and another try.")
 
 OneTable = Annotated[str, typer.Option("--table", metavar="TABLE", help="Of this source table alone.")]
 
-_COLUMNS = ("table_name", "record_id", "reasons", "waits", "batch_id", "found_at")
+# Athena gives lists as text, in which a comma may be anything: as JSON it is told apart.
+_REASONS = "json_format(CAST(reasons AS json)) AS reasons"
 
 
 @app.command("list")
@@ -27,12 +32,19 @@ def list_rows(
     lake: Lake = "",
     limit: Annotated[int, typer.Option(min=1, help="Show so many rows at most.")] = 200,
     as_json: AsJson = False,
+    database: Database = NAMESPACE,
+    workgroup: Workgroup = "primary",
 ) -> None:
     """Show what is in quarantine: table, key, reasons, and the batch that set it aside."""
     rows = _asked(
-        lake,
-        f"SELECT {', '.join(_COLUMNS)} FROM quarantine_current WHERE ? IN ('', table_name) ORDER BY 1, 2",
-        [_known(table)],
+        ask(
+            f"SELECT table_name, record_id, {_REASONS}, waits, batch_id, found_at FROM quarantine_current "
+            "WHERE ? IN ('', table_name) ORDER BY table_name, record_id",
+            [_known(table)],
+            lake,
+            database,
+            workgroup,
+        )
     )
     if as_json:
         print(json.dumps([_as_json(row) for row in rows]))
@@ -56,13 +68,19 @@ def show(
     table: OneTable = "",
     lake: Lake = "",
     as_json: AsJson = False,
+    database: Database = NAMESPACE,
+    workgroup: Workgroup = "primary",
 ) -> None:
     """Show a row as it was extracted, and all that became of it."""
     events = _asked(
-        lake,
-        'SELECT table_name, record_id, is_held, waits, reasons, "row", batch_id, found_at FROM quarantine '
-        "WHERE record_id = ? AND ? IN ('', table_name) ORDER BY table_name, batch_id",
-        [key, _known(table)],
+        ask(
+            f'SELECT table_name, record_id, is_held, waits, {_REASONS}, "row", batch_id, found_at FROM quarantine '
+            "WHERE record_id = ? AND ? IN ('', table_name) ORDER BY table_name, batch_id",
+            [key, _known(table)],
+            lake,
+            database,
+            workgroup,
+        )
     )
     if not events:
         where = f"{table} {key}" if table else f"a row with key {key}"
@@ -104,12 +122,8 @@ def _known(table: str) -> str:
     return table
 
 
-def _asked(lake: str, sql: str, values: list[Any]) -> list[dict[str, Any]]:
-    from scripts import lake_query
-
-    found = lake_query.connect(lake or str(LocalPair().lake)).execute(sql, values)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def _asked(found: "pa.RecordBatchReader") -> list[dict[str, Any]]:
+    return [row | {"reasons": json.loads(row["reasons"])} for row in found.read_all().to_pylist()]
 
 
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:

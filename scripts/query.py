@@ -64,7 +64,7 @@ def query(
         sql, values = named.sql, named.values(settings or [])
     elif sql == "-":
         sql = sys.stdin.read()
-    rows = _ask(lake or str(LocalPair().lake), sql, values, as_of, database, workgroup)
+    rows = ask(sql, values, lake, database, workgroup, as_of)
     console.print(results.put(rows, to, file, limit), soft_wrap=True)
 
 
@@ -86,11 +86,13 @@ def athena_views(
         console.print(f"  {view}")
 
 
-def _ask(lake: str, sql: str, values: list, as_of: str, database: str, workgroup: str) -> "pa.RecordBatchReader":
+def ask(sql: str, values: list, lake: str, database: str, workgroup: str, as_of: str = "") -> "pa.RecordBatchReader":
+    """The result of a query on the lake, the one in `.local` where none is named."""
     from retail_etl.raw import RawZone
     from scripts import lake_query
     from scripts.moments import find_moment
 
+    lake = lake or str(LocalPair().lake)
     is_remote = lake_query.is_remote(lake)
     if not is_remote and not Path(lake.removeprefix("file://")).is_dir():
         raise ConfigurationError(f"There is no lake in {lake} yet: run the workflow first (etl.py run).")
