@@ -180,9 +180,8 @@ def _type(column: Any) -> pa.DataType:
 
 def _literal(value: int | str) -> str:
     """A value as Athena takes those of `?`: text in quotes."""
-    if isinstance(value, int):
-        return str(value)
-    return exp.Literal.string(value).sql("athena")
+    doubled = str(value).replace("'", "''")
+    return doubled if isinstance(value, int) else f"'{doubled}'"
 
 
 @contextmanager

@@ -67,6 +67,13 @@ def test_a_named_query_goes_to_the_workgroup_as_it_is_with_its_values_beside_it(
 
 
 @pytest.mark.usefixtures("aws")
+def test_text_goes_as_a_literal_of_itself() -> None:
+    Athena("star", "primary").query("SELECT ?, ?", ["it's \\ 'here'", 7])
+    (sent,) = _all_sent()
+    assert sent["ExecutionParameters"] == ["'it''s \\ ''here'''", "7"]
+
+
+@pytest.mark.usefixtures("aws")
 def test_views_are_made_in_an_order_that_works() -> None:
     assert Athena("star", "primary").create_views() == list(lake_views.views())
     made: list[str] = []
