@@ -15,6 +15,7 @@ from sqlglot import exp
 from retail_etl.postgres import quoted
 from retail_etl.schema import BATCH_ID
 from scripts import lake_views
+from scripts.display import console
 from scripts.moments import Moment
 from scripts.statements import QueryError, explained, parse
 
@@ -58,6 +59,7 @@ class Athena:
         execution = self.execute(sql, [_literal(value) for value in values])
         if execution.refusal:
             raise explained(execution.refusal, statement, moment)
+        console.print(f"Athena scanned {execution.scanned_bytes / 1e6:,.1f} MB")
         return self._rows(execution.id)
 
     def create_views(self) -> list[str]:
