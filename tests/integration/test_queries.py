@@ -3,6 +3,7 @@ was. The warehouse, which PostgreSQL reads, and the source are what it is compar
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -46,6 +47,7 @@ def lake(shared_world: World) -> Lake:
     assert world.run().error is None
     first = {sql: world.in_lake(sql) for sql in PAST}
     demo_data.simulate(world.source, 50, seed=7, deletes=False)
+    world.source.run("UPDATE staff SET first_name = 'Renamed', last_updated = now() WHERE staff_id = 1")
     world.source.run("DELETE FROM design WHERE design_id = 9999")
     world.source.run(
         "UPDATE payment SET paid = false, last_updated = now() WHERE payment_id IN (SELECT payment_id FROM payment "
@@ -91,8 +93,8 @@ def test_a_named_query_gives_what_the_same_question_gives_in_the_warehouse(name:
     sql = named_query(name).sql
     in_warehouse = lake.world.warehouse.run(sqlglot.parse_one(sql, read="athena").sql("postgres"))
     assert in_warehouse
-    # The engines sort texts in different orders.
-    assert sorted(map(str, lake.world.in_lake(sql))) == sorted(str(tuple(row)) for row in in_warehouse)
+    # Whatever the order: the engines sort texts differently.
+    assert Counter(lake.world.in_lake(sql)) == Counter(map(tuple, in_warehouse))
 
 
 @pytest.mark.integration
@@ -104,7 +106,7 @@ def test_the_past_is_as_readers_saw_it_by_batch_and_by_time(lake: Lake) -> None:
     for sql, rows in lake.first.items():
         assert lake_query.query(lake.world.lake, sql, moment=first).fetchall() == rows
     changed = [sql for sql, rows in lake.first.items() if lake.world.in_lake(sql) != rows]
-    assert set(PAST) - set(changed) <= {PAST[4]}, "else the test shows nothing"
+    assert {PAST[0], PAST[1], PAST[2], PAST[5]} <= set(changed)  # else the test shows nothing
 
 
 @pytest.mark.integration
