@@ -111,4 +111,7 @@ def _write(rows: pa.RecordBatchReader, how: str, file: Path) -> None:
 
 def _broken_off(error: Exception) -> QueryError:
     """What became of a query that stumbled upon a value after the first rows."""
-    return QueryError(f"The query broke off: {str(error).strip().splitlines()[0].rpartition('IOError: ')[2]}")
+    said = str(error).strip().splitlines()[0].rpartition("IOError: ")[2]
+    if "Interrupted" in said:  # the thread that met the value ended the others, and one of those spoke first
+        said = "a value in a later row cannot be computed."
+    return QueryError(f"The query broke off: {said}")

@@ -42,13 +42,13 @@ class Lake:
 def lake(shared_world: World) -> Lake:
     world = shared_world
     demo_data.fill(world.source, 0.1)
-    world.source.run("INSERT INTO currency VALUES (99, 'GPB', '2024-01-01', '2024-01-01')")  # no such code
     world.source.run("INSERT INTO design VALUES (9999, 'Short-lived', '/usr', 'd.json', '2024-01-01', '2024-01-01')")
     assert world.run().error is None
     first = {sql: world.in_lake(sql) for sql in PAST}
-    demo_data.simulate(world.source, 50, seed=7, deletes=False)
-    world.source.run("UPDATE staff SET first_name = 'Renamed', last_updated = now() WHERE staff_id = 1")
     world.source.run("DELETE FROM design WHERE design_id = 9999")
+    demo_data.simulate(world.source, 50, seed=7, deletes=False)
+    world.source.run("INSERT INTO currency VALUES (99, 'GPB', '2024-01-01', '2024-01-01')")  # no such code
+    world.source.run("UPDATE staff SET first_name = 'Renamed', last_updated = now() WHERE staff_id = 1")
     world.source.run(
         "UPDATE payment SET paid = false, last_updated = now() WHERE payment_id IN (SELECT payment_id FROM payment "
         "WHERE paid AND payment_date < to_char(now() - interval '2 days', 'YYYY-MM-DD') ORDER BY payment_id LIMIT 3)"
@@ -106,7 +106,7 @@ def test_the_past_is_as_readers_saw_it_by_batch_and_by_time(lake: Lake) -> None:
     for sql, rows in lake.first.items():
         assert lake_query.query(lake.world.lake, sql, moment=first).fetchall() == rows
     changed = [sql for sql, rows in lake.first.items() if lake.world.in_lake(sql) != rows]
-    assert {PAST[0], PAST[1], PAST[2], PAST[5]} <= set(changed)  # else the test shows nothing
+    assert {PAST[0], PAST[1], PAST[2], PAST[4], PAST[5]} <= set(changed)  # else the test shows nothing
 
 
 @pytest.mark.integration

@@ -166,7 +166,9 @@ def test_a_query_that_breaks_off_leaves_no_half_file(how: Format, tmp_path: Path
     file.write_text("as it was")
     numbers = "SELECT CASE WHEN range < 900000 THEN 1 ELSE CAST(range || 'x' AS integer) END AS n FROM range(1000000)"
     to = None if how == "table" else file
-    with pytest.raises(QueryError, match=r"The query broke off: Conversion Error: Could not convert string '9"):
+    with pytest.raises(
+        QueryError, match=r"The query broke off: (Conversion Error: Could not convert string '9|a value)"
+    ):
         results.put(duckdb.sql(numbers).to_arrow_reader(), how, to, 1_000_000)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
 
