@@ -76,6 +76,10 @@ status: $(READY) ## Show batches, freshness, quarantine and the last quality res
 maintain: $(READY) ## Fewer files, fewer snapshots, nothing left behind (what would go: ARGS=--dry-run)
 	@$(WITH_ENV) $(ETL) maintain $(ARGS)
 
+.PHONY: athena-views
+athena-views: $(READY) ## Make the lake's views in Athena (ATHENA_DATABASE, ATHENA_WORKGROUP)
+	@$(WITH_ENV) $(ETL) athena-views $(ARGS)
+
 .PHONY: up
 up: $(READY) ## Start the embedded databases
 	@$(ETL) up
@@ -156,9 +160,10 @@ security-test: $(READY) ## Look for insecure code and for known vulnerabilities 
 	@$(BIN)/python scripts/security_test.py
 
 .PHONY: docs-check
-docs-check: $(READY) ## Fail where the data dictionary or the cost table is older than what it is made from
+docs-check: $(READY) ## Fail where the data dictionary, the cost table or the list of queries is older than what it is made of
 	@$(BIN)/python scripts/data_dictionary.py --check
 	@$(BIN)/python scripts/cost.py --check
+	@$(BIN)/python scripts/query_docs.py --check
 
 # checkov pins what others here want otherwise: it gets an environment of its own.
 CHECKOV_VERSION := 3.3.30
@@ -250,6 +255,10 @@ data-dictionary: $(READY) ## Write docs/data-dictionary.md from the model
 .PHONY: cost
 cost: $(READY) ## What it costs on AWS a month; ARGS=--write writes docs/cost.md, ARGS=--help shows what can be changed
 	@$(BIN)/python scripts/cost.py $(ARGS)
+
+.PHONY: queries
+queries: $(READY) ## Write docs/queries.md from the named queries
+	@$(BIN)/python scripts/query_docs.py
 
 .PHONY: raw-tables
 raw-tables: $(READY) ## Write terraform/raw_tables.json, the raw zone's tables for Athena, from the model
