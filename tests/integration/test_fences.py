@@ -37,50 +37,45 @@ def test_a_row_that_commits_after_the_run_arrives_whatever_zone_its_stamps_are_i
 
 
 @pytest.mark.integration
-def test_a_prepared_transaction_holds_the_fence(world: World, database: str, connect: Connect) -> None:
-    world.source.run(SOURCE_ROWS)
-    assert world.run().error is None
-    writer = connect(database)
+def test_a_prepared_transaction_holds_the_fence(loaded: World) -> None:
+    writer = loaded.owner.connect()
     if writer.run("SHOW max_prepared_transactions")[0][0] == "0":
         pytest.skip("the server takes no prepared transactions")
     writer.run("BEGIN")
     writer.run(ORDER.format(key=101, stamp="TIMESTAMP '2024-02-27 14:30'"))
     writer.run("PREPARE TRANSACTION 'late'")
-    world.source.run(ORDER.format(key=102, stamp="TIMESTAMP '2024-03-27 14:30'"))
-    assert world.run().error is None
+    loaded.source.run(ORDER.format(key=102, stamp="TIMESTAMP '2024-03-27 14:30'"))
+    assert loaded.run().error is None
     writer.run("COMMIT PREPARED 'late'")
-    assert world.run().error is None
-    assert world.warehouse.run(SEEN) == [[100, 1], [101, 1], [102, 1]]
+    assert loaded.run().error is None
+    assert loaded.warehouse.run(SEEN) == [[100, 1], [101, 1], [102, 1]]
 
 
 @pytest.mark.integration
 def test_rows_at_the_fence_with_equal_stamps_without_stamps_and_back_dated_within_the_overlap_arrive_once(
-    world: World,
+    loaded: World,
 ) -> None:
-    world.source.run(SOURCE_ROWS)
-    world.source.run("ALTER TABLE sales_order ALTER COLUMN last_updated DROP NOT NULL")
-    assert world.run().error is None
+    loaded.source.run("ALTER TABLE sales_order ALTER COLUMN last_updated DROP NOT NULL")
     newest = "TIMESTAMP '2024-02-27 14:20:52.186'"
-    world.source.run(ORDER.format(key=101, stamp=newest))  # equal to the greatest
-    world.source.run(ORDER.format(key=102, stamp=newest + " - interval '15 minutes'"))  # exactly at the fence
-    world.source.run(ORDER.format(key=103, stamp=newest + " - interval '7 minutes'"))
-    world.source.run(ORDER.format(key=104, stamp=newest))
-    world.source.run("UPDATE sales_order SET last_updated = NULL WHERE sales_order_id = 104")
-    assert world.run().error is None
-    assert world.warehouse.run(SEEN) == [[key, 1] for key in (100, 101, 102, 103, 104)]
+    loaded.source.run(ORDER.format(key=101, stamp=newest))  # equal to the greatest
+    loaded.source.run(ORDER.format(key=102, stamp=newest + " - interval '15 minutes'"))  # exactly at the fence
+    loaded.source.run(ORDER.format(key=103, stamp=newest + " - interval '7 minutes'"))
+    loaded.source.run(ORDER.format(key=104, stamp=newest))
+    loaded.source.run("UPDATE sales_order SET last_updated = NULL WHERE sales_order_id = 104")
+    assert loaded.run().error is None
+    assert loaded.warehouse.run(SEEN) == [[key, 1] for key in (100, 101, 102, 103, 104)]
     stands_for_null = "SELECT last_updated_time::text FROM fact_sales_order WHERE sales_order_id = 104"
-    assert world.warehouse.run(stands_for_null) == [["14:20:52.186"]]
-    assert world.run().status == "nothing_changed"
+    assert loaded.warehouse.run(stands_for_null) == [["14:20:52.186"]]
+    assert loaded.run().status == "nothing_changed"
 
 
 @pytest.mark.integration
-def test_a_stamp_in_the_future_does_not_lift_the_fence(world: World) -> None:
-    world.source.run(SOURCE_ROWS)
-    world.source.run(ORDER.format(key=101, stamp="TIMESTAMP '2099-01-01'"))
-    assert world.run().error is None
-    world.source.run(ORDER.format(key=102, stamp="(now() AT TIME ZONE 'UTC')::timestamp"))
-    assert world.run().error is None
-    assert world.warehouse.run(SEEN) == [[100, 1], [101, 1], [102, 1]]
+def test_a_stamp_in_the_future_does_not_lift_the_fence(loaded: World) -> None:
+    loaded.source.run(ORDER.format(key=101, stamp="TIMESTAMP '2099-01-01'"))
+    assert loaded.run().error is None
+    loaded.source.run(ORDER.format(key=102, stamp="(now() AT TIME ZONE 'UTC')::timestamp"))
+    assert loaded.run().error is None
+    assert loaded.warehouse.run(SEEN) == [[100, 1], [101, 1], [102, 1]]
 
 
 @pytest.mark.integration

@@ -41,7 +41,7 @@ class World:
     """A source, a warehouse and a lake of their own, and the workflow over them."""
 
     def __init__(self, source_url: str, reader_url: str, warehouse_url: str, lake: Path) -> None:
-        self._owner = Database.from_url("source", source_url)
+        self.owner = Database.from_url("source", source_url)
         self.databases = {
             "source": Database.from_url("source", reader_url),
             "warehouse": Database.from_url("warehouse", warehouse_url),
@@ -51,7 +51,7 @@ class World:
 
     def connect(self) -> None:
         """Open the test's own connections; again, where a server was down."""
-        self.source = self._owner.connect()
+        self.source = self.owner.connect()
         self.warehouse = self.databases["warehouse"].connect()
 
     def close(self) -> None:
