@@ -2,7 +2,7 @@
 
 locals {
   # secrets     which of the two databases' secrets it reads
-  # starts      the workflow that it may start, by its file
+  # starts      the workflow that it may start, and ask how its runs ended, by its file
   # lease       whether it works under the lake's lease, which it then writes
   # raw_*       objects of the raw bucket that it reads, writes (once: see the bucket's policy) and deletes
   # lake_*      objects below the star's folder that it writes and deletes; every job but detect reads all of them

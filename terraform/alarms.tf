@@ -84,6 +84,24 @@ resource "aws_cloudwatch_event_target" "job_failed" {
   }
 }
 
+# An action that could not start at all has no event. detect looks how the last run of its workflow ended.
+resource "aws_cloudwatch_metric_alarm" "workflow_failed" {
+  alarm_name        = "${local.name}-workflow-failed"
+  alarm_description = "The last run of ${local.workflow_names.pipeline} has actions that failed, took too long or could not start. docs/operations.md, workflow-failed."
+
+  namespace           = local.name
+  metric_name         = "FailedActions"
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "ignore" # measured at each look
+
+  alarm_actions = [aws_sns_topic.alarms.arn]
+  ok_actions    = [aws_sns_topic.alarms.arn]
+}
+
 # ---------------------------------------------------------------------------- of what jobs say
 
 # Our own lines alone: "2026-01-31 10:00:00,000 ERROR retail_etl: …". Spark's own warnings are no news.

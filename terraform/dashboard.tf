@@ -87,6 +87,7 @@ locals {
   alarm_arns = concat(
     [
       aws_cloudwatch_metric_alarm.freshness.arn,
+      aws_cloudwatch_metric_alarm.workflow_failed.arn,
       aws_cloudwatch_metric_alarm.reconcile_differences.arn,
       aws_cloudwatch_metric_alarm.reconcile_missing.arn,
       aws_cloudwatch_metric_alarm.quarantine_growth.arn,

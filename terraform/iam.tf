@@ -80,7 +80,7 @@ locals {
         for sid in length(granted.starts) > 0 ? ["StartWorkflow"] : [] : {
           Sid      = sid
           Effect   = "Allow"
-          Action   = ["glue:StartWorkflowRun"]
+          Action   = ["glue:StartWorkflowRun", "glue:GetWorkflowRuns"]
           Resource = [for file in granted.starts : "${local.arn.catalog}:workflow/${local.workflow_names[file]}"]
         }
       ],

@@ -121,6 +121,7 @@ run "alarms" {
         [
           aws_cloudwatch_metric_alarm.freshness, aws_cloudwatch_metric_alarm.reconcile_differences,
           aws_cloudwatch_metric_alarm.reconcile_missing, aws_cloudwatch_metric_alarm.quarantine_growth,
+          aws_cloudwatch_metric_alarm.workflow_failed,
         ],
         values(aws_cloudwatch_metric_alarm.job), values(aws_cloudwatch_metric_alarm.quarantine),
       ) : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.namespace == "retail-etl-test"

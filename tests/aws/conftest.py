@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 
-from scripts import terraform
+from scripts import package, terraform
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-2"
@@ -136,12 +135,10 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _package(build: Path) -> None:
+    """The library as `make package` builds it. What else it builds comes from the internet, and is not needed here."""
     build.mkdir()
     archive = build / "retail_etl.zip"
-    with zipfile.ZipFile(archive, "w") as library:
-        for path in sorted((ROOT / "lib").rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                library.write(path, path.relative_to(ROOT / "lib"))
+    archive.write_bytes(package.zipped(package.read_library()))
     entry = {"file": archive.name, "sha256": sha256(archive.read_bytes()).hexdigest()}
     described = {"library": entry, "dependencies": None, "python_shell": entry}
     (build / "package.json").write_text(json.dumps(described), encoding="utf-8")

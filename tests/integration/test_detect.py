@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -206,6 +207,42 @@ def test_a_workflow_that_runs_already_is_left_alone(
         answers.add_client_error("start_workflow_run", "ConcurrentRunsExceededException")
         assert detect.run(BareJob("detect", {"lake": str(tmp_path), "workflow": "retail-etl"})).status == "succeeded"
     assert "retail-etl is running: what is new meanwhile, the next look finds" in caplog.text
+
+
+@pytest.mark.integration
+def test_a_run_that_completed_with_failed_actions_is_told_of(
+    aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    runs = [
+        {"StartedOn": started + timedelta(hours=hour), **({"CompletedOn": started} if hour < 3 else {})}
+        | {"Status": "COMPLETED", "Statistics": statistics}
+        for hour, statistics in enumerate(
+            [
+                {"FailedActions": 7},
+                {"FailedActions": 0},
+                {"FailedActions": 1, "TimeoutActions": 1, "ErroredActions": 2, "SucceededActions": 5},
+                {"FailedActions": 9},  # runs still
+            ]
+        )
+    ]
+    monkeypatch.setattr(detection, "look", lambda *_: ("a table has changed", NOTHING_TO_DO))
+    client, glue = boto3.client, boto3.client("glue")
+    monkeypatch.setattr(boto3, "client", lambda name, **given: glue if name == "glue" else client(name, **given))
+    with Stubber(glue) as answers:
+        answers.add_response("get_workflow_runs", {"Runs": runs}, {"Name": aws})
+        answers.add_client_error("start_workflow_run", "ConcurrentRunsExceededException")
+        detect.run(BareJob("detect", {"lake": str(tmp_path), "workflow": aws, "metrics_namespace": aws}))
+        answers.assert_no_pending_responses()
+    (point,) = client("cloudwatch").get_metric_statistics(
+        Namespace=aws,
+        MetricName="FailedActions",
+        StartTime=datetime.now(UTC) - timedelta(hours=1),
+        EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        Period=7200,
+        Statistics=["Maximum"],
+    )["Datapoints"]
+    assert point["Maximum"] == 4
 
 
 @pytest.mark.integration
