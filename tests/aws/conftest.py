@@ -33,7 +33,6 @@ provider "aws" {
   s3_use_path_style           = true
   skip_credentials_validation = true
   skip_metadata_api_check     = true
-  default_tags {}
 }
 
 resource "aws_s3_bucket_policy" "this" {
