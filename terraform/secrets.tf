@@ -1,4 +1,5 @@
-# Empty shells: `make production-secret` and `make warehouse-secret` put the values, which so are in no state file.
+# Empty shells: `make create-production-secret` and `make create-warehouse-secret` put the values, which so are in no
+# state file.
 
 resource "aws_secretsmanager_secret" "this" {
   for_each = {
