@@ -59,6 +59,8 @@ def test_a_secret_without_url_or_shell_is_refused(deployed):
         put_secret(deployed, "production", "")
     with pytest.raises(ConfigurationError, match="make deploy makes it"):
         put_secret(deployed, "production", URL)
+    with pytest.raises(ConfigurationError, match="make create-warehouse-secret"):
+        deployed.warehouse()
     with pytest.raises(ConfigurationError, match="has no password"):
         put_secret(deployed, "production", "postgresql://reader@db.example/totesys")
 
