@@ -189,8 +189,9 @@ docker-test: ## Run tests on AWS's Glue image, with source, warehouse and an AWS
 	@status=0; $(DOCKER_COMPOSE) run --rm tests $(ARGS) || status=$$?; $(DOCKER_COMPOSE) down --volumes; exit $$status
 
 .PHONY: docs-check
-docs-check: $(READY) ## Fail where the data dictionary, the cost table or the list of queries is older than what it is made of
+docs-check: $(READY) ## Fail where a document or table that is made of model, queries or prices is older than they are
 	@$(BIN)/python scripts/data_dictionary.py --check
+	@$(BIN)/python scripts/raw_tables.py --check
 	@$(BIN)/python scripts/cost.py --check
 	@$(BIN)/python scripts/query_docs.py --check
 
@@ -200,7 +201,6 @@ CHECKOV := .local/checkov-$(CHECKOV_VERSION)/bin/checkov
 
 .PHONY: terraform-test
 terraform-test: $(READY) $(CHECKOV) ## Check terraform/: format, validity, terraform test, checkov
-	@$(BIN)/python scripts/raw_tables.py --check
 	@$(BIN)/python scripts/terraform.py check
 	@$(CHECKOV) --config-file .checkov.yaml
 
