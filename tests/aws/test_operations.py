@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from retail_etl import model
 from tests.aws.conftest import ROOT, Deployment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -21,14 +22,18 @@ def alarms(deployment: Deployment) -> set[str]:
     return {name.removeprefix(prefix) for name in names}
 
 
-def test_each_alarm_has_its_section_and_each_section_its_alarm(alarms: set[str]) -> None:
+def test_each_alarm_has_its_section_and_each_section_its_alarm(deployment: Deployment, alarms: set[str]) -> None:
     text, _, others = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").partition(AFTER_THE_ALARMS)
     assert others
     sections = set(re.findall(r"^## (.+)$", text, re.MULTILINE))
-    patterns = {section: re.compile(re.sub(r"<\w+>", r"\\w+", section)) for section in sections}
-    described = {alarm: [name for name, one in patterns.items() if one.fullmatch(alarm)] for alarm in alarms}
-    assert [alarm for alarm, found in described.items() if not found] == []
-    assert sections == {name for found in described.values() for name in found}
+    names = {"<table>": list(model.SOURCE), "<job>": list(deployment.outputs["log_groups"])}
+    expected = {
+        section.replace(kind, name)
+        for section in sections
+        for kind in [next((kind for kind in names if kind in section), "")]
+        for name in names.get(kind, [""])
+    }
+    assert alarms == expected
 
 
 def test_each_alarm_says_where_to_read(deployment: Deployment) -> None:
