@@ -9,6 +9,21 @@ locals {
     ]
   }
 
+  read   = ["s3:GetObject"]
+  write  = ["s3:PutObject", "s3:AbortMultipartUpload"] # who breaks an upload off takes its parts away
+  delete = ["s3:DeleteObject"]
+
+  object_access = {
+    for job, granted in local.grants : job => {
+      ReadRaw    = { actions = local.read, objects = [for name in granted.raw_read : "${local.arn.bucket.raw}/${name}"] }
+      WriteRaw   = { actions = local.write, objects = [for name in granted.raw_write : "${local.arn.bucket.raw}/${name}"] }
+      DeleteRaw  = { actions = local.delete, objects = [for name in granted.raw_delete : "${local.arn.bucket.raw}/${name}"] }
+      ReadLake   = { actions = local.read, objects = [for name in granted.lake ? ["*"] : [] : "${local.star_arn}/${name}"] }
+      WriteLake  = { actions = local.write, objects = [for name in granted.lake_write : "${local.star_arn}/${name}"] }
+      DeleteLake = { actions = local.delete, objects = [for name in granted.lake_delete : "${local.star_arn}/${name}"] }
+    }
+  }
+
   statements = {
     for job, granted in local.grants : job => concat(
       [
@@ -21,7 +36,7 @@ locals {
         {
           Sid      = "OwnScratch"
           Effect   = "Allow"
-          Action   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+          Action   = concat(local.read, local.write, local.delete)
           Resource = ["${local.arn.bucket.artifacts}/jobs/${job}/*"]
         },
         {
@@ -33,12 +48,6 @@ locals {
             [local.arn.bucket.raw, local.arn.bucket.artifacts],
             granted.lake ? [local.arn.bucket.lake] : [],
           )
-        },
-        {
-          Sid      = "ReadRaw"
-          Effect   = "Allow"
-          Action   = ["s3:GetObject"]
-          Resource = [for name in granted.raw_read : "${local.arn.bucket.raw}/${name}"]
         },
         {
           Sid       = "DataKey"
@@ -69,6 +78,14 @@ locals {
         },
       ],
       [
+        for sid, access in local.object_access[job] : {
+          Sid      = sid
+          Effect   = "Allow"
+          Action   = access.actions
+          Resource = access.objects
+        } if length(access.objects) > 0
+      ],
+      [
         for sid in granted.lease ? ["Lease"] : [] : {
           Sid      = sid
           Effect   = "Allow"
@@ -82,22 +99,6 @@ locals {
           Effect   = "Allow"
           Action   = ["glue:StartWorkflowRun", "glue:GetWorkflowRuns"]
           Resource = [for file in granted.starts : "${local.arn.catalog}:workflow/${local.workflow_names[file]}"]
-        }
-      ],
-      [
-        for sid, action in { WriteRaw = "s3:PutObject", DeleteRaw = "s3:DeleteObject" } : {
-          Sid                         = sid
-          Effect                      = "Allow"
-          Action                      = [action]
-          Resource                    = [for name in { WriteRaw = granted.raw_write, DeleteRaw = granted.raw_delete }[sid] : "${local.arn.bucket.raw}/${name}"]
-        } if length({ WriteRaw = granted.raw_write, DeleteRaw = granted.raw_delete }[sid]) > 0
-      ],
-      [
-        for sid in granted.lake ? ["ReadLake"] : [] : {
-          Sid      = sid
-          Effect   = "Allow"
-          Action   = ["s3:GetObject"]
-          Resource = ["${local.star_arn}/*"]
         }
       ],
       [
@@ -115,14 +116,6 @@ locals {
           Action   = ["glue:CreateTable", "glue:UpdateTable"]
           Resource = local.catalog_objects[var.lake_database]
         }
-      ],
-      [
-        for sid, action in { WriteLake = "s3:PutObject", DeleteLake = "s3:DeleteObject" } : {
-          Sid                          = sid
-          Effect                       = "Allow"
-          Action                       = [action]
-          Resource                     = [for name in { WriteLake = granted.lake_write, DeleteLake = granted.lake_delete }[sid] : "${local.star_arn}/${name}"]
-        } if length({ WriteLake = granted.lake_write, DeleteLake = granted.lake_delete }[sid]) > 0
       ],
       [
         for sid in length(granted.secrets) > 0 ? ["Secrets"] : [] : {

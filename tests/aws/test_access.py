@@ -233,6 +233,10 @@ def test_everything_is_named_but_where_aws_knows_no_names(roles: dict[str, Polic
                 assert statement["Sid"] in ("Metrics", "DescribeNetwork"), (job, statement["Sid"])
 
 
+def test_no_policy_is_longer_than_iam_takes(deployment: Deployment) -> None:
+    assert max(len(found["policy"]) for found in deployment.of_type("aws_iam_role_policy").values()) <= 10_240
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
