@@ -15,7 +15,7 @@ locals {
       stat  = "Sum"
       metrics = [
         for severity in ["critical", "warning", "info"] :
-        [{ expression = "SUM(SEARCH('{${local.name},Layer,Severity,Table} MetricName=\"FailedExpectations\" Severity=\"${severity}\"', 'Sum'))", label = severity, id = severity }]
+        [{ expression = "SUM(SEARCH('{\"${local.name}\",Layer,Severity,Table} MetricName=\"FailedExpectations\" Severity=\"${severity}\"', 'Sum'))", label = severity, id = severity }]
       ]
     },
     {
