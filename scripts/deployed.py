@@ -3,6 +3,7 @@ which keeps definitions and runs nothing (moto), its jobs run here as Glue would
 """
 
 import json
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -115,12 +116,14 @@ class Here:
 
     def run(self) -> Run:
         """Start what the triggers say until nothing is left to start; or end it, where the run is stopped."""
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         try:
             stopped = self._run_all()
         except KeyboardInterrupt:
             stopped = True
         finally:
             self._end_all()  # whatever happened: no process outlives the run
+            signal.signal(signal.SIGTERM, before)
         self._tell({"state": "STOPPED" if stopped else "COMPLETED"})
         return _run_of(self.graph, self._ends, self._properties())
 

@@ -139,7 +139,8 @@ def _settings(job: GlueJob, files: _Files) -> dict[str, str]:
     jars = spark.jars(packages)
     if extra := files.named_by(job, "--extra-jars"):
         jars["spark.jars"] = ",".join([*filter(None, [jars.get("spark.jars")]), *extra])
-    return spark.LOCAL | spark.s3_settings() | deployed_settings(job) | jars
+    quiet = {"spark.log.level": "WARN"}
+    return spark.LOCAL | quiet | spark.s3_settings() | deployed_settings(job) | jars
 
 
 def deployed_settings(job: GlueJob) -> dict[str, str]:
