@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
 DEFAULT_TIMEOUT_MINUTES = 480  # Glue's own, where a definition has none
+NO_ACTION: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read_graph(glue: "GlueClient", name: str) -> Graph:
         raise ConfigurationError(f"Nothing starts the workflow {name}: it has no trigger without a condition.")
     order = _in_order([_trigger(trigger) for trigger in found])
     triggers = tuple(_trigger(trigger) for trigger in found if _is_on(trigger))
-    return Graph(name, {job: _job(glue, job, actions[job]) for job in order}, triggers)
+    return Graph(name, {job: read_job(glue, job, actions[job]) for job in order}, triggers)
 
 
 def _in_order(triggers: list[Trigger]) -> list[str]:
@@ -81,11 +82,12 @@ def _job_of(trigger: Any, part: Any) -> str:
     return str(part["JobName"])
 
 
-def _job(glue: "GlueClient", name: str, action: Any) -> GlueJob:
+def read_job(glue: "GlueClient", name: str, action: Any = NO_ACTION) -> GlueJob:
+    """The job of that name, as the action of a trigger starts it."""
     try:
         job = glue.get_job(JobName=name)["Job"]
     except glue.exceptions.EntityNotFoundException as error:
-        raise ConfigurationError(f"A trigger names the job {name}, which is not there: deploy again.") from error
+        raise ConfigurationError(f"The job {name} is not there: deploy again.") from error
     fixed = job.get("NonOverridableArguments") or {}
     return GlueJob(
         name,

@@ -18,6 +18,9 @@ import boto3
 import pytest
 
 from scripts import package, terraform
+from tests.integration.conftest import connect, database, postgres, world
+
+__all__ = ["connect", "database", "postgres", "world"]
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-2"

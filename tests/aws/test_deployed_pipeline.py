@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from datetime import time
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from retail_etl.runtime import Progress
 from retail_etl.schema import StarTable
 from retail_etl.warehouse_ddl import qualified
 from scripts.deployed import run_deployed
-from scripts.glue_graph import read_graph
-from scripts.glue_process import deployed_settings
+from scripts.glue_graph import read_graph, read_job
+from scripts.glue_process import JobProcess, deployed_settings
 from tests.aws.conftest import Deployment
 from tests.integration.world import SOURCE_ROWS, World
 
@@ -64,7 +65,8 @@ def test_the_deployed_pipeline_brings_the_source_into_lake_and_warehouse(
             assert spark.settings().items() <= deployed_settings(job).items()
     world.source.run(SOURCE_ROWS)
     world.source.run(MORE_ROWS)
-    first = run_deployed(workflow, Progress(), tmp_path)
+    (started,) = _detect(deployed, tmp_path)
+    first = run_deployed(workflow, Progress(), tmp_path, started)
     assert (first.status, first.error, first.batch_id) == ("succeeded", None, 1)
     world.source.run(CHANGES)
     second = run_deployed(workflow, Progress(), tmp_path)
@@ -79,10 +81,25 @@ def test_the_deployed_pipeline_brings_the_source_into_lake_and_warehouse(
     assert len(rows["fact_sales_order"]) == 2
     assert [len(rows[name]) for name in ("dim_currency", "deleted_record")] == [2, 1]
     assert world.warehouse.run("SELECT design_name FROM dim_design") == [["Metal"]]
+    assert _detect(deployed, tmp_path) == []
     _assert_measured(deployed)
     logs = "".join(log.read_text() for log in tmp_path.rglob("*.log"))
     assert "only reads" not in logs
     assert "retail_etl" in logs
+
+
+def _detect(deployed: Deployment, folder: Path) -> list[str]:
+    """The ids of the runs that the deployed job `detect` starts now."""
+    glue, workflow = deployed.aws.client("glue"), deployed.outputs["workflows"]["pipeline"]
+    before = [run["WorkflowRunId"] for run in glue.get_workflow_runs(Name=workflow)["Runs"]]
+    identity = {"--JOB_RUN_ID": f"detect_after_{len(before)}"}
+    job = read_job(glue, deployed.outputs["jobs"]["detect"])
+    process = JobProcess(deployed.aws.client("s3"), job, identity, folder / "detect", 60.0)
+    while (state := process.state()) == "RUNNING":
+        sleep(0.1)
+    assert state == "SUCCEEDED", process.last_words()
+    runs = [run["WorkflowRunId"] for run in glue.get_workflow_runs(Name=workflow)["Runs"]]
+    return runs[len(before) :]
 
 
 def _catalog(deployed: Deployment) -> Catalog:
@@ -109,4 +126,5 @@ def _comparable(rows: Iterable[list[Any]]) -> list[str]:
 def _assert_measured(deployed: Deployment) -> None:
     namespace = deployed.outputs["name"]
     found = deployed.aws.client("cloudwatch").list_metrics(Namespace=namespace)["Metrics"]
-    assert {"QuarantinedRows", "EvaluatedExpectations", "GateSeconds"} <= {metric["MetricName"] for metric in found}
+    names = {metric["MetricName"] for metric in found}
+    assert {"QuarantinedRows", "EvaluatedExpectations", "GateSeconds", "SecondsBehindSource"} <= names
