@@ -168,8 +168,8 @@ def test_a_run_is_saved_only_where_it_would_find_nothing(
 
 def _check_errors(world: World) -> None:
     """They are those that the stages would end with."""
-    world.source.run("ALTER TABLE staff ALTER COLUMN first_name TYPE varchar(20)")
-    with pytest.raises(ContractError, match=r"public.staff.first_name: .* which is narrower"):
+    world.source.run("ALTER TABLE staff ALTER COLUMN last_name TYPE varchar(20)")
+    with pytest.raises(ContractError, match=r"public.staff.last_name: .* which is narrower"):
         _reason(world)
     assert _reason(world, accept_contract="staff") == "--accept_contract is given"
     world.warehouse.run("UPDATE etl.ledger SET lake_id = 'another lake'")
