@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from scripts.workflow import PIPELINE, RECONCILE  # noqa: E402
+from scripts.workflow import PIPELINE  # noqa: E402
 
 TARGET = ROOT / "docs" / "cost.md"
 INTERVALS = (5, 15, 30)
@@ -35,6 +35,7 @@ class Bill:
     """Prices in USD, and how much there is of what is paid for whether anything runs or not."""
 
     dpu_hour: float
+    flex_hour: float
     minutes: Mapping[str, float] = field(default_factory=dict)
     always: Mapping[str, float] = field(default_factory=dict)
 
@@ -45,7 +46,8 @@ class Bill:
         else:
             dpus, usual = DPUS[definition["worker_type"]] * definition["number_of_workers"], SPARK_MINUTES
         taken = self.minutes.get(name, usual) if minutes is None else minutes
-        return dpus * max(taken, MINIMUM_MINUTES) / 60 * self.dpu_hour
+        price = self.flex_hour if definition.get("execution_class") == "FLEX" else self.dpu_hour
+        return dpus * max(taken, MINIMUM_MINUTES) / 60 * price
 
     def look(self) -> float:
         """One look at the source: the jobs that the schedule starts."""
@@ -57,20 +59,38 @@ class Bill:
         jobs = _read(PIPELINE)["jobs"].items()
         return sum(self.job(name, definition, minutes) for name, definition in jobs if name not in scheduled)
 
-    def reconcile(self) -> float:
-        """One run of reconcile. Where nothing differs, the stages in its middle find nothing to do."""
-        own, jobs = _read(RECONCILE), _read(PIPELINE)["jobs"] | _read(RECONCILE)["jobs"]
-        named = {name for trigger in own["triggers"] for name in trigger["jobs"]}
-        return sum(self.job(name, jobs[name], None if name in own["jobs"] else MINIMUM_MINUTES) for name in named)
+    def other(self, workflow: Mapping[str, Any]) -> float:
+        """One run of another workflow. The stages of the pipeline that are in it find nothing to do."""
+        own, jobs = workflow["jobs"], _read(PIPELINE)["jobs"] | workflow["jobs"]
+        named = {name for trigger in workflow["triggers"] for name in trigger["jobs"]}
+        return sum(self.job(name, jobs[name], None if name in own else MINIMUM_MINUTES) for name in named)
+
+    def others(self) -> float:
+        """A month of the other workflows that have a schedule."""
+        return sum(_runs_a_month(workflow["schedule"]) * self.other(workflow) for workflow in _others())
 
     def month(self, interval: int, share: float) -> float:
-        """A month of looks every `interval` minutes, of which a share finds changes; and reconcile once a day."""
-        looks = HOURS * 60 / interval
-        return looks * (self.look() + share * self.chain()) + HOURS / 24 * self.reconcile()
+        """A month of looks every `interval` minutes, of which a share finds changes, and of the other workflows."""
+        return HOURS * 60 / interval * (self.look() + share * self.chain()) + self.others()
 
     def month_without_detect(self, interval: int) -> float:
         """The same of a source that never changes, if the schedule started the Spark jobs themselves."""
-        return HOURS * 60 / interval * self.chain(MINIMUM_MINUTES) + HOURS / 24 * self.reconcile()
+        return HOURS * 60 / interval * self.chain(MINIMUM_MINUTES) + self.others()
+
+
+def _others() -> list[dict[str, Any]]:
+    found = [_read(path) for path in sorted(PIPELINE.parent.glob("*.json")) if path != PIPELINE]
+    return [workflow for workflow in found if "schedule" in workflow]
+
+
+def _runs_a_month(schedule: str) -> float:
+    """Of a schedule that is due once a day, or once on each day of the week that it names; ValueError for others."""
+    minute, hour, day, month, weekday, year = schedule.removeprefix("cron(").removesuffix(")").split()
+    once_a_day = minute.isdecimal() and hour.isdecimal() and {day, month, year} <= {"*", "?"} and "-" not in weekday
+    if not once_a_day:
+        raise ValueError(f"{schedule}: how often in a month that is, is not known here.")
+    days = 7 if weekday in "*?" else len(weekday.split(","))
+    return HOURS / 24 / 7 * days
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -104,7 +124,10 @@ def run_rows(bill: Bill) -> Rows:
     return [
         ("a look that finds nothing (detect)", f"{bill.look():.4f}"),
         ("a run with changes (detect and five Spark jobs)", f"{bill.look() + bill.chain():.4f}"),
-        ("reconcile where nothing differs (six Spark jobs)", f"{bill.reconcile():.4f}"),
+        *(
+            (f"{workflow['name']} ({_runs_a_month(workflow['schedule']):.1f} a month)", f"{bill.other(workflow):.4f}")
+            for workflow in _others()
+        ),
     ]
 
 
@@ -128,8 +151,8 @@ minutes and counts: `make cost ARGS='--dpu-hour 0.48 --minutes transform=4'`, an
 
 {compute}
 
-A month has {hours:g} hours, and `reconcile` once a day is in each figure. The last column: a source that never changes,
-if the schedule started the five Spark jobs themselves, to find nothing.
+A month has {hours:g} hours, and the other scheduled workflows are in each figure. The last column: a source that never
+changes, if the schedule started the five Spark jobs themselves, to find nothing.
 
 {run}
 
@@ -139,10 +162,11 @@ if the schedule started the five Spark jobs themselves, to find nothing.
 
 ## What it rests on
 
-- {dpu_hour:g} USD a DPU-hour, by the second, at least {minimum:g} minute a job run, for Spark and Python shell alike.
+- {dpu_hour:g} USD a DPU-hour ({flex_hour:g} where a job is FLEX), by the second, at least {minimum:g} minute a job run,
+  for Spark and Python shell alike.
 - A Spark job is billed for {spark:g} minutes. That is assumed, not measured on AWS. What yours take, in seconds:
   `aws glue get-job-runs --job-name NAME --query 'JobRuns[].ExecutionTime'`; then `--minutes NAME=MINUTES`.
-- Where nothing differs, the stages in the middle of `reconcile` find nothing to do, in {minimum:g} minute each.
+- In the other workflows the stages of the pipeline find nothing to do, in {minimum:g} minute each.
 - The other prices are those of eu-west-2. Not in it: the two databases, S3, logs, Athena.
 """
 
@@ -155,6 +179,7 @@ def render(bill: Bill) -> str:
         always=_markdown(ALWAYS, always_rows(bill)),
         hours=HOURS,
         dpu_hour=bill.dpu_hour,
+        flex_hour=bill.flex_hour,
         minimum=MINIMUM_MINUTES,
         spark=SPARK_MINUTES,
     )
@@ -176,20 +201,24 @@ def _show(heading: Sequence[str], rows: Rows) -> None:
 
 def main(
     dpu_hour: Annotated[float, typer.Option(help="USD.")] = 0.44,
+    flex_hour: Annotated[float, typer.Option(help="USD, of jobs that are FLEX.")] = 0.29,
     minutes: Annotated[list[str] | None, typer.Option(metavar="JOB=MINUTES", help="Billed minutes of a job.")] = None,
     endpoints: Annotated[int, typer.Option(help="Interface endpoints of the VPC.")] = 4,
     zones: Annotated[int, typer.Option(help="Zones that each of them is in.")] = 1,
     endpoint_hour: Annotated[float, typer.Option(help="USD, for each zone.")] = 0.011,
     secrets: Annotated[int, typer.Option(help="Secrets: source, warehouse.")] = 2,
     keys: Annotated[int, typer.Option(help="KMS keys: data, secrets.")] = 2,
-    alarms: Annotated[int, typer.Option(help="CloudWatch alarms.")] = 5,
-    metrics: Annotated[int, typer.Option(help="CloudWatch metrics of our own, each with its dimensions.")] = 60,
+    alarms: Annotated[int, typer.Option(help="CloudWatch alarms: two for each Spark job, and five.")] = 23,
+    metrics: Annotated[
+        int, typer.Option(help="CloudWatch metrics of our own, by dimensions, and of log filters.")
+    ] = 80,
     write: Annotated[bool, typer.Option("--write", help="Write docs/cost.md.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail where docs/cost.md is older than this.")] = False,
 ) -> None:
     """What the platform costs a month on AWS, by schedule and by how often the source has changes."""
     bill = Bill(
         dpu_hour,
+        flex_hour,
         _minutes(minutes or []),
         {
             f"{endpoints} interface endpoints, {zones} zone each": endpoints * zones * HOURS * endpoint_hour,
@@ -214,7 +243,7 @@ def main(
 
 
 def _minutes(given: Sequence[str]) -> dict[str, float]:
-    jobs = _read(PIPELINE)["jobs"] | _read(RECONCILE)["jobs"]
+    jobs = [name for workflow in (_read(PIPELINE), *_others()) for name in workflow["jobs"]]
     found: dict[str, float] = {}
     for one in given:
         name, _, value = one.partition("=")
