@@ -32,6 +32,7 @@ from scripts.deployment import Deployment
 _T = TypeVar("_T")
 
 _LAST = (lease.NAME, f".{lease.NAME}.lock")  # held while all else goes
+_TABLES = (f"{NAMESPACE}/", f"{NAMESPACE}.db/")  # as Iceberg's catalogs of files and of Glue put them
 _OF_THE_LAKE = ("transform.json", "publish_intent.json", "publish.json")
 
 
@@ -127,7 +128,9 @@ class Raw:
 
 @dataclass(frozen=True)
 class Lake:
-    """The star's tables, made from the raw zone at a location: beside it, or in the deployment's bucket and catalog."""
+    """The star's tables, made from the raw zone at a location: below it, or in the deployment's bucket. Those on S3 are
+    in the Glue Data Catalog besides.
+    """
 
     raw: str
     deployed: Deployment | None = None
@@ -139,18 +142,22 @@ class Lake:
 
     def holds(self, name: str) -> bool:
         """Whether a name at the raw zone's location is of the lake's tables."""
-        return not self.deployed and name.startswith(f"{NAMESPACE}/")
+        return not self.deployed and name.startswith(_TABLES)
 
     def tables(self) -> list[str]:
         """The names of its tables."""
-        if not self.deployed:
+        if urlparse(self.raw).scheme != "s3":
             return sorted({name.split("/")[1] for name in self._objects.sizes()})
-        pages = self.deployed.client("glue").get_paginator("get_tables").paginate
+        glue = self._catalog()
         try:
-            found = [page["TableList"] for page in pages(DatabaseName=self.deployed.lake_database)]
+            found = [
+                page["TableList"] for page in glue.get_paginator("get_tables").paginate(DatabaseName=self._database)
+            ]
+        except glue.exceptions.EntityNotFoundException:
+            return []
         except deployment.FAILURES as error:
-            raise StateError(f"The catalog's {self.deployed.lake_database} cannot be read: {error}.") from error
-        return sorted(table["Name"] for table in chain.from_iterable(found))
+            raise StateError(f"The catalog's {self._database} cannot be read: {error}.") from error
+        return sorted(table["Name"] for table in chain.from_iterable(found) if self._is_ours(table))
 
     def is_filled(self) -> bool:
         """Whether there is any table or file of it."""
@@ -165,22 +172,34 @@ class Lake:
         somebody works on it. Where it ends early, it has to be run again before the next run of the workflow.
         """
         with lease.hold(self.raw, "empty the lake"):
-            if self.deployed:
-                self._drop(self.deployed)
+            if urlparse(self.raw).scheme == "s3":
+                self._drop(self.tables())
             self._objects.remove()
             Objects(
                 self.raw, lambda name: name.startswith("batches/") and name.rpartition("/")[2] in _OF_THE_LAKE
             ).remove()
 
-    def _drop(self, deployed: Deployment) -> None:
-        glue = deployed.client("glue")
+    @property
+    def _database(self) -> str:
+        return self.deployed.lake_database if self.deployed else NAMESPACE
+
+    def _catalog(self) -> Any:
+        return self.deployed.client("glue") if self.deployed else boto3.client("glue")
+
+    def _is_ours(self, table: Any) -> bool:
+        """The deployment's database is its own; another one may have tables of other lakes."""
+        place = table.get("StorageDescriptor", {}).get("Location", "")
+        return bool(self.deployed) or place.startswith(f"{self.raw.rstrip('/')}/")
+
+    def _drop(self, tables: list[str]) -> None:
+        glue = self._catalog()
         try:
-            for some in _portions(self.tables(), 100):
-                answer = glue.batch_delete_table(DatabaseName=deployed.lake_database, TablesToDelete=some)
+            for some in _portions(tables, 100):
+                answer = glue.batch_delete_table(DatabaseName=self._database, TablesToDelete=some)
                 for refused in answer.get("Errors", []):
                     raise StateError(f"The table {refused['TableName']} cannot be dropped: {refused['ErrorDetail']}.")
         except deployment.FAILURES as error:
-            raise StateError(f"The tables of {deployed.lake_database} cannot be dropped: {error}.") from error
+            raise StateError(f"The tables of {self._database} cannot be dropped: {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -106,3 +106,22 @@ def test_every_version_in_a_bucket_goes_and_the_catalogs_tables_with_the_lakes(d
 
     Raw("s3://the-raw", Lake("s3://the-raw", deployed)).empty()
     assert {found["Key"] for found in s3.list_object_versions(Bucket="the-raw")["Versions"]} == {lease.NAME}
+
+
+def test_of_a_catalog_that_lakes_share_only_the_own_tables_go(deployed):
+    s3, glue = boto3.client("s3"), boto3.client("glue")
+    s3.create_bucket(Bucket="shared", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    for name in ("one/batches/1/extract.json", "one/star.db/dim_date/data.parquet", "other/batches/1/extract.json"):
+        s3.put_object(Bucket="shared", Key=name, Body=b"1")
+    lake = Lake("s3://shared/one")
+    assert lake.tables() == []  # there is no database yet
+    glue.create_database(DatabaseInput={"Name": "star"})
+    for name, place in (("dim_date", "one"), ("dim_design", "other")):
+        where = {"Location": f"s3://shared/{place}/star.db/{name}"}
+        glue.create_table(DatabaseName="star", TableInput={"Name": name, "StorageDescriptor": where})
+    assert lake.describe() == "lake s3://shared/one: 1 tables, 1 objects, 1 bytes"
+    lake.empty()
+    Raw("s3://shared/one", lake).empty()
+    assert [table["Name"] for table in glue.get_tables(DatabaseName="star")["TableList"]] == ["dim_design"]
+    left = {found["Key"] for found in s3.list_objects_v2(Bucket="shared")["Contents"]}
+    assert left == {"one/lease.json", "other/batches/1/extract.json"}
