@@ -5,7 +5,7 @@ from pathlib import Path
 from retail_etl.postgres import Database
 from retail_etl.runtime import Progress
 from scripts import lake_query
-from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipeline, run_pipeline
+from scripts.workflow import REBUILD, RECONCILE, Run, only, read_pipeline, run_pipeline
 
 NASTY = 'Zoë "O\'Neil"\n\t\\N, \\. 東京 🛍'
 
@@ -75,11 +75,6 @@ class World:
     def rebuild_lake(self) -> Run:
         """The lake anew, from the raw zone."""
         return run_pipeline(read_pipeline(REBUILD), {"lake": self.lake}, {}, lambda _: Progress())
-
-    def maintain(self) -> Run:
-        """Maintenance that keeps as little as it can."""
-        variables = {"lake": self.lake, "keep_days": "0", "keep_snapshots": "1"}
-        return run_pipeline(read_pipeline(MAINTAIN), variables, {}, lambda _: Progress())
 
     def rebuild(self, *, anew: bool) -> Run:
         """The load alone; `anew`: of everything."""
