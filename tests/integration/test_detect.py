@@ -166,6 +166,10 @@ def test_a_run_is_saved_only_where_it_would_find_nothing(
 
 def _check_errors(world: World) -> None:
     """They are those that the stages would end with."""
+    source, world.databases["source"] = world.databases["source"], replace(world.databases["warehouse"], role="source")
+    with pytest.raises(StateError, match="was fed by the database"):
+        _reason(world)
+    world.databases["source"] = source
     world.source.run("ALTER TABLE staff ALTER COLUMN last_name TYPE varchar(20)")
     with pytest.raises(ContractError, match=r"public.staff.last_name: .* which is narrower"):
         _reason(world)
