@@ -127,7 +127,9 @@ def parse_options(arguments: Sequence[str], required: Sequence[str], optional: M
 
 def told(parse: Callable[[], dict[str, str]], run: Callable[[str, dict[str, str]], Result]) -> None:
     """Call `run` with the name and the options of the job, and log what became of it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=form, stream=sys.stderr)
+    log.setLevel(logging.INFO)  # what libraries find worth telling fills pages
     started = time.monotonic()
     name = ""
     options: dict[str, str] = {}

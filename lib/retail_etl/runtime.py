@@ -1,6 +1,5 @@
 """Where a Spark job runs, on Glue and off it: its session, its lease, and its tables side by side."""
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,7 +56,6 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
     option `wait_minutes` says how long to wait for it.
     A failure is logged once and ends the process with status 1, so that Glue marks the run as failed.
     """
-    logging.getLogger("py4j").setLevel(logging.WARNING)
     optional = {"lake_database": "", "wait_minutes": "", **optional}
 
     def within_glue(name: str, options: dict[str, str]) -> Result:

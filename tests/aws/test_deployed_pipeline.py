@@ -3,12 +3,17 @@ API, on a real source and warehouse; then the lake is read as others read it, by
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from datetime import time
+from decimal import Decimal
 from pathlib import Path
 from time import sleep
 from typing import Any
+from uuid import uuid4
 
+import boto3
 import pytest
 from pyiceberg.catalog import Catalog, load_catalog
 
@@ -20,7 +25,7 @@ from retail_etl.warehouse_ddl import qualified
 from scripts.deployed import run_deployed
 from scripts.glue_graph import read_graph, read_job
 from scripts.glue_process import JobProcess, deployed_settings
-from tests.aws.conftest import Deployment
+from tests.aws.conftest import ROOT, Aws, Deployment
 from tests.integration.world import SOURCE_ROWS, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -42,6 +47,7 @@ def deployed(deployment: Deployment, world: World, monkeypatch: pytest.MonkeyPat
     for name, value in deployment.aws.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SPARK_DRIVER_MEMORY", "1g")
+    world.source.run("GRANT pg_read_all_stats TO reader")
     # Hadoop's S3 client, which Glue does not use, copies no object that has a KMS key where there is no HTTPS.
     deployment.aws.client("s3").delete_bucket_encryption(Bucket=deployment.outputs["buckets"]["raw"])
     for purpose, role in (("production", "source"), ("warehouse", "warehouse")):
@@ -61,54 +67,75 @@ def test_the_deployed_pipeline_brings_the_source_into_lake_and_warehouse(
 ) -> None:
     glue, workflow = deployed.aws.client("glue"), deployed.outputs["workflows"]["pipeline"]
     for job in read_graph(glue, workflow).jobs.values():
-        if job.command == "glueetl":
-            assert spark.settings().items() <= deployed_settings(job).items()
+        assert spark.settings().items() <= deployed_settings(job).items()
     world.source.run(SOURCE_ROWS)
     world.source.run(MORE_ROWS)
-    (started,) = _detect(deployed, tmp_path)
-    first = run_deployed(workflow, Progress(), tmp_path, started)
-    assert (first.status, first.error, first.batch_id) == ("succeeded", None, 1)
+    _run_job(deployed, "extract", tmp_path)  # a first batch, which waits
     world.source.run(CHANGES)
-    second = run_deployed(workflow, Progress(), tmp_path)
-    assert (second.status, second.error, second.batch_id) == ("succeeded", None, 2)
+    _run_job(deployed, "detect", tmp_path)
+    (started,) = glue.get_workflow_runs(Name=workflow)["Runs"]
+    run = run_deployed(workflow, Progress(), tmp_path, started["WorkflowRunId"])
+    assert (run.status, run.error, run.warnings, run.batch_id) == ("succeeded", None, [], 2)
 
-    catalog = _catalog(deployed)
+    catalog, database = _catalog(deployed.aws), deployed.outputs["lake_database"]
     names = {table.name for table in (*model.STAR.values(), model.QUALITY_RESULT)}
-    assert {name for _, name in catalog.list_tables(deployed.outputs["lake_database"])} == names
-    rows = {table.name: _in_lake(catalog, deployed, table) for table in model.WAREHOUSE.values()}
-    assert rows == {table.name: _in_warehouse(world, table) for table in model.WAREHOUSE.values()}
-    assert len(rows["fact_payment"]) == 2
-    assert len(rows["fact_sales_order"]) == 2
-    assert [len(rows[name]) for name in ("dim_currency", "deleted_record")] == [2, 1]
+    assert {name for _, name in catalog.list_tables(database)} == names
+    rows = _expect_equal(catalog, database, world)
+    versions = {
+        name: len(rows[name]) for name in ("fact_sales_order", "fact_payment", "dim_currency", "deleted_record")
+    }
+    assert versions == {"fact_sales_order": 2, "fact_payment": 2, "dim_currency": 2, "deleted_record": 1}
     assert world.warehouse.run("SELECT design_name FROM dim_design") == [["Metal"]]
-    assert _detect(deployed, tmp_path) == []
-    _assert_measured(deployed)
+
+    _run_job(deployed, "detect", tmp_path)  # which finds nothing more
+    assert len(glue.get_workflow_runs(Name=workflow)["Runs"]) == 1
+    found = deployed.aws.client("cloudwatch").list_metrics(Namespace=deployed.outputs["name"])["Metrics"]
+    measured = {metric["MetricName"] for metric in found}
+    assert {"QuarantinedRows", "EvaluatedExpectations", "GateSeconds", "SecondsBehindSource"} <= measured
     logs = "".join(log.read_text() for log in tmp_path.rglob("*.log"))
+    assert "INFO retail_etl" in logs
     assert "only reads" not in logs
-    assert "retail_etl" in logs
 
 
-def _detect(deployed: Deployment, folder: Path) -> list[str]:
-    """The ids of the runs that the deployed job `detect` starts now."""
-    glue, workflow = deployed.aws.client("glue"), deployed.outputs["workflows"]["pipeline"]
-    before = [run["WorkflowRunId"] for run in glue.get_workflow_runs(Name=workflow)["Runs"]]
-    identity = {"--JOB_RUN_ID": f"detect_after_{len(before)}"}
-    job = read_job(glue, deployed.outputs["jobs"]["detect"])
-    process = JobProcess(deployed.aws.client("s3"), job, identity, folder / "detect", 60.0)
+@pytest.mark.long
+def test_a_lake_on_s3_needs_no_deployment(aws: Aws, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = "us-east-1"  # with a catalog of its own
+    for name, value in {**aws.environment, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket="undeployed")
+    source, warehouse = world.databases["source"], world.databases["warehouse"]
+    urls = ("--source", source.url, "--warehouse", warehouse.url, "--lake", "s3://undeployed/lake")
+    for rows in (SOURCE_ROWS + MORE_ROWS, CHANGES):
+        world.source.run(rows)
+        command = [sys.executable, str(ROOT / "scripts" / "etl.py"), "run", *urls]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert len(_expect_equal(_catalog(aws), "star", world)["fact_payment"]) == 2
+
+
+def _run_job(deployed: Deployment, job: str, folder: Path) -> None:
+    """One job, by itself."""
+    definition = read_job(deployed.aws.client("glue"), deployed.outputs["jobs"][job])
+    identity = {"--JOB_NAME": definition.name, "--JOB_RUN_ID": f"alone_{uuid4().hex}"}
+    process = JobProcess(deployed.aws.client("s3"), definition, identity, folder / job, 300.0)
     while (state := process.state()) == "RUNNING":
         sleep(0.1)
-    assert state == "SUCCEEDED", process.last_words()
-    runs = [run["WorkflowRunId"] for run in glue.get_workflow_runs(Name=workflow)["Runs"]]
-    return runs[len(before) :]
+    assert state == "SUCCEEDED", process.log.read_text()
 
 
-def _catalog(deployed: Deployment) -> Catalog:
-    endpoint = {"glue.endpoint": deployed.aws.endpoint, "s3.endpoint": deployed.aws.endpoint}
-    return load_catalog("lake", type="glue", **endpoint)
+def _catalog(aws: Aws) -> Catalog:
+    return load_catalog("lake", type="glue", **{"glue.endpoint": aws.endpoint, "s3.endpoint": aws.endpoint})
 
 
-def _in_lake(catalog: Catalog, deployed: Deployment, table: StarTable) -> list[str]:
-    found = catalog.load_table((deployed.outputs["lake_database"], table.name)).scan().to_arrow().to_pylist()
+def _expect_equal(catalog: Catalog, database: str, world: World) -> dict[str, list[str]]:
+    """The rows of each table, which are the same in lake and warehouse."""
+    rows = {name: _in_lake(catalog, database, table) for name, table in model.WAREHOUSE.items()}
+    assert rows == {name: _in_warehouse(world, table) for name, table in model.WAREHOUSE.items()}
+    return rows
+
+
+def _in_lake(catalog: Catalog, database: str, table: StarTable) -> list[str]:
+    found = catalog.load_table((database, table.name)).scan().to_arrow().to_pylist()
     return _comparable([row[name] for name in table.column_names] for row in found)
 
 
@@ -118,13 +145,11 @@ def _in_warehouse(world: World, table: StarTable) -> list[str]:
 
 
 def _comparable(rows: Iterable[list[Any]]) -> list[str]:
-    """In one order. The lake has times as text, with microseconds."""
-    plain = ([one.isoformat("microseconds") if isinstance(one, time) else one for one in row] for row in rows)
-    return sorted(map(repr, plain))
+    """In one order, and one form: the lake has times as text with microseconds, and decimals with all their digits."""
 
+    def form(value: Any) -> Any:
+        if isinstance(value, time):
+            return value.isoformat("microseconds")
+        return value.normalize() if isinstance(value, Decimal) else value
 
-def _assert_measured(deployed: Deployment) -> None:
-    namespace = deployed.outputs["name"]
-    found = deployed.aws.client("cloudwatch").list_metrics(Namespace=namespace)["Metrics"]
-    names = {metric["MetricName"] for metric in found}
-    assert {"QuarantinedRows", "EvaluatedExpectations", "GateSeconds", "SecondsBehindSource"} <= names
+    return sorted(repr([form(value) for value in row]) for row in rows)
