@@ -65,7 +65,7 @@ def put_secret(deployed: Deployment, which: str, url: str) -> str:
             pass  # it has no value yet, or one that is none of ours
         client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
     except FAILURES as error:
-        raise ConfigurationError(f"The secret {name} cannot be written: {error}. make deploy makes it.") from error
+        raise ConfigurationError(f"The secret {name} cannot be written ({error}): make deploy makes it.") from error
     return f"The secret {name} names the {database} now."
 
 
