@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,7 +138,9 @@ class Folder:
         with self._explained("read", prefix):
             found = [(path, path.stat()) for path in sorted((self._root / prefix).rglob("*")) if path.is_file()]
             return {
-                path.relative_to(self._root).as_posix(): Stored(at.st_size, datetime.fromtimestamp(at.st_mtime, UTC))
+                path.relative_to(self._root).as_posix(): Stored(
+                    at.st_size, datetime.fromtimestamp(at.st_mtime, timezone.utc)
+                )
                 for path, at in found
             }
 
@@ -234,7 +236,9 @@ class Bucket:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
         with self._explained("read", prefix):
             return {
-                found["Key"].removeprefix(self._prefix): Stored(found["Size"], found["LastModified"].astimezone(UTC))
+                found["Key"].removeprefix(self._prefix): Stored(
+                    found["Size"], found["LastModified"].astimezone(timezone.utc)
+                )
                 for page in pages
                 for found in page.get("Contents", [])
             }
