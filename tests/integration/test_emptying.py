@@ -18,6 +18,7 @@ def units_sold(world: World) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_was_emptied_comes_back_and_a_new_lake_is_refused_by_a_warehouse_of_the_old_one(world: World):
     lake, warehouse = Lake(world.lake), Warehouse(world.databases["warehouse"])
     raw = Raw(world.lake, lake)
