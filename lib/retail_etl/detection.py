@@ -12,7 +12,7 @@ from retail_etl import ledger, mass_deletions, model
 from retail_etl.contract import Declared
 from retail_etl.errors import StateError
 from retail_etl.job import BareJob, Result
-from retail_etl.manifests import Manifest, Manifests
+from retail_etl.manifests import STAGES, Manifest, Manifests
 from retail_etl.source import Snapshot, open_snapshot
 
 WISHES = ("accept_deletions", "accept_source", "accept_contract", "redrive", "rebuild")
@@ -42,7 +42,8 @@ def _wished(job: BareJob) -> str | None:
 def _waiting(zone: Manifests) -> str | None:
     if zone.last_extract() is None:
         return "nothing was extracted yet"
-    waiting = zone.unfinished("load")
+    # Of every stage: a lake that was emptied has no manifests of its own any more, and those of the load stay.
+    waiting = next(filter(None, map(zone.unfinished, STAGES[1:])), None)
     return f"batch {waiting[0]} waits for a later stage" if waiting else None
 
 

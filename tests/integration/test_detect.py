@@ -20,7 +20,7 @@ from glue_jobs import detect
 from retail_etl import detection
 from retail_etl.errors import ContractError, DatabaseError, StateError
 from retail_etl.job import NOTHING_TO_DO, BareJob
-from retail_etl.manifests import Manifests
+from retail_etl.manifests import STAGES, Manifests
 from retail_etl.runtime import Progress
 from scripts.workflow import GLUE_JOBS, Run, read_pipeline, run_pipeline
 from tests.integration.conftest import Connect
@@ -183,6 +183,17 @@ def _check_errors(world: World) -> None:
 
 
 # ---------------------------------------------------------------------------- on AWS
+
+
+@pytest.mark.parametrize("missing", STAGES[1:])
+def test_a_batch_that_waits_for_any_stage_needs_a_run(tmp_path: Path, missing: str) -> None:
+    """Those of the lake alone are missing where it was emptied."""
+    zone = Manifests(str(tmp_path))
+    for batch_id in (zone.claim(), zone.claim()):
+        for stage in STAGES:
+            if (batch_id, stage) != (2, missing):
+                zone.finish(batch_id, stage, {"tables": {}})
+    assert detection.look(BareJob("detect", {}), zone)[0] == "batch 2 waits for a later stage"
 
 
 @pytest.mark.integration

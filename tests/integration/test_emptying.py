@@ -29,6 +29,7 @@ def test_what_was_emptied_comes_back_and_a_new_lake_is_refused_by_a_warehouse_of
 
     lake.empty()
     assert not lake.is_filled()
+    assert world.run().status == "succeeded"  # nothing is new in the source
     world.source.run("UPDATE sales_order SET units_sold = 8, last_updated = '2024-02-28 09:00'")
     assert world.run().error is None
     assert units_sold(world) == ([7, 8], [7, 8])
