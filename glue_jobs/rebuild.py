@@ -113,6 +113,8 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
         return Audit(table, rows, written[name].rows, references=references, of_one_batch=False)
 
     evaluations = quality.evaluate_all({name: partial(audit, name) for name in written}, job.progress)
+    for evaluation in evaluations.values():
+        evaluation.close()  # else Spark keeps a part of every row while the tables are compared
     if failures := [failure for evaluation in evaluations.values() for failure in evaluation.failures]:
         raise quality.report("The rebuilt lake is rejected", failures)
 

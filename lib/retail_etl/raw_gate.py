@@ -30,12 +30,15 @@ def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
     except StateError as error:  # an object of the batch is damaged: read it again
         gates.reject(job, zone, batch_id, error)
         raise
-    findings.keep(zone, gate.lake)
-    if rejection := findings.rejection():
-        gates.reject(job, zone, batch_id, rejection)
-        findings.measure(job)
-        raise rejection
-    held = gate.finish(findings)
+    try:
+        findings.keep(zone, gate.lake)
+        if rejection := findings.rejection():
+            gates.reject(job, zone, batch_id, rejection)
+            findings.measure(job)
+            raise rejection
+        held = gate.finish(findings)
+    finally:
+        gate.close(findings)
     findings.measure(job, dict.fromkeys(model.SOURCE, 0) | held)
     return sum(gate.rows.values()), quarantine.describe(gate.set_aside, batch_id)
 
@@ -204,11 +207,14 @@ class _RawGate:
                 "sums": {name: {column: str(total) for column, total in of.items()} for name, of in totals.items()},
             },
         )
+        return held
+
+    def close(self, findings: Findings) -> None:
+        """Give the memory of kept rows back."""
         findings.close()
         kept = (*self._bad.values(), *self._events.values(), *self._keys.values())
         for frame in (*kept, *(() if self._held is None else (self._held,))):
             frame.unpersist()
-        return held
 
     def _sums(self, table: SourceTable) -> dict[str, object]:
         """Of the rows that are let through: as the source added them up, or, where some are not, added up here."""

@@ -31,13 +31,13 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
     intent = zone.manifest(batch_id, "publish_intent")
     if intent is None:  # else an earlier run audited it and was cut off
         findings = _evaluate(job, zone, lake, batch_id, written)
+        findings.close()
         findings.keep(zone, lake)
         if rejection := findings.rejection():
             gates.reject(job, zone, batch_id, rejection)
         findings.measure(job)
         if rejection:
             raise rejection
-        findings.close()
         snapshots = {name: entry["snapshot_id"] for name, entry in written.items()}
         seconds = round(time.monotonic() - findings.since, 3)
         body = {"batch_id": batch_id, "seconds": seconds, **findings.manifest(), "snapshots": snapshots}
