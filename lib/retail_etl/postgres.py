@@ -54,8 +54,10 @@ class Database:
         try:
             parts = urlsplit(url)
             port = parts.port or 5432
-        except ValueError as error:
-            raise ConfigurationError(f"The URL of the {role} cannot be read ({error}); its form is {form}.") from error
+        except ValueError:  # its text may hold a part of the password: what is before a / is taken for host and port
+            raise ConfigurationError(
+                f"The URL of the {role} cannot be read; its form is {form}, with / and @ of a password as %2F and %40."
+            ) from None
         missing = [
             name
             for name, value in (

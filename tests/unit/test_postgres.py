@@ -39,6 +39,13 @@ def test_a_url_that_does_not_fit_is_named(url: str, says: str) -> None:
         Database.from_url("source", url)
 
 
+def test_a_password_that_breaks_the_url_is_not_told() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Database.from_url("source", "postgresql://me:hush/hush@host/t")
+    assert "hush" not in f"{refused.value}"
+    assert refused.value.__suppress_context__  # a traceback would tell it
+
+
 def test_a_secret_without_a_key_names_it() -> None:
     secret = {"host": "h", "port": "5432", "user": "u", "password": "p", "database": "d"}
     assert Database.from_secret("warehouse", secret).port == 5432
