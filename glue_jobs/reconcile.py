@@ -154,9 +154,15 @@ def _certify(job: Job, zone: RawZone) -> Result:
     if expected is None:
         return NOTHING_TO_DO
     withheld = zone.withheld_deletions()
-    lake = Lake.of(job)
     database = job.database("warehouse")
     with open_warehouse(database, zone.lake_id()) as warehouse:
+        # On AWS another workflow's jobs may come in between: what is mended from its batch, its load would add again.
+        if unloaded := zone.published_after(warehouse.loaded_until()):
+            raise StateError(
+                f"Batch {unloaded[0]} is published and not loaded: another run is at work, or its load failed. "
+                "Nothing was mended: when that batch is loaded, run reconcile again."
+            )
+        lake = Lake.of(job)
         left_out = {name: entry.get("left_out", []) for name, entry in expected["tables"].items()}
         sides = Sides(database.query, database.query, lake.current, left_out)
         for name, entry in expected["tables"].items():

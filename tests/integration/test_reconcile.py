@@ -4,7 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from retail_etl.raw import RawZone
+from glue_jobs import reconcile
+from retail_etl.errors import StateError
+from retail_etl.raw import STAGES, RawZone
+from retail_etl.runtime import Job
 from scripts import demo_data
 from tests.integration.world import World
 
@@ -118,3 +121,16 @@ def test_text_numbers_and_times_of_demo_data_are_spelled_alike_by_all_three(worl
     for source, star in (("sales_order", "fact_sales_order"), ("payment", "fact_payment"), ("design", "dim_design")):
         expected = world.source.run(f"SELECT count(*), sum({source}_id) FROM {source}")
         assert world.warehouse.run(f"SELECT count(*), sum({source}_id) FROM {star}_current") == expected
+
+
+@pytest.mark.integration
+def test_nothing_is_mended_while_a_batch_of_another_run_is_published_and_not_loaded(world: World) -> None:
+    """Its load would add the versions again that mending had brought along."""
+    zone = RawZone(world.lake)
+    batch_id = zone.claim()
+    for stage in STAGES[:-1]:
+        zone.finish(batch_id, stage, {"withheld_deletions": {}})
+    zone.expect_verification({"tables": {"fact_sales_order": {"agrees": False}}})
+    job = Job("certify", {"lake": world.lake, "phase": "certify"}, world.databases)
+    with pytest.raises(StateError, match="Batch 1 is published and not loaded"):
+        reconcile.run(job)
