@@ -65,7 +65,9 @@ def main(run: Callable[[Job], Result], required: Sequence[str] = ("lake",), **op
 
 
 def _run_alone(run: Callable[[Job], Result], one: Job) -> Result:
-    minutes = one.options.get("wait_minutes") or (PATIENCE_MINUTES if one.options.get("WORKFLOW_RUN_ID") else 0)
+    minutes = one.options.get("wait_minutes") or str(PATIENCE_MINUTES if one.options.get("WORKFLOW_RUN_ID") else 0)
+    if not minutes.isdecimal():
+        raise ConfigurationError(f"--wait_minutes {minutes} is no number of minutes.")
     with lease.hold(one.option("lake"), one.name, timedelta(minutes=int(minutes))), spark.explained():
         return run(one)
 

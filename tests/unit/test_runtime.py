@@ -41,6 +41,15 @@ def test_the_first_failure_of_tasks_side_by_side_is_raised() -> None:
         side_by_side({"a": lambda: 1, "b": fail})
 
 
+def test_a_wait_that_is_no_number_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["glue_jobs/maintain.py", "--lake", str(tmp_path), "--wait_minutes", "an hour"])
+    with pytest.raises(SystemExit):
+        runtime.main(lambda _: Result("succeeded"))
+    assert "ConfigurationError: --wait_minutes an hour is no number of minutes." in caplog.text
+
+
 def test_a_job_in_which_spark_fails_ends_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
