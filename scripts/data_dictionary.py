@@ -7,6 +7,7 @@ from pathlib import Path
 from retail_etl import model
 from retail_etl.expectations import declared, requirement
 from retail_etl.schema import Column, SourceTable, StarTable
+from scripts import generated
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "data-dictionary.md"
 
@@ -51,18 +52,5 @@ def _notes(column: Column) -> str:
     return column.description.replace("|", "\\|")
 
 
-def main(arguments: list[str]) -> int:
-    """0 where the file is (now) as the model says, 1 where `--check` found it older."""
-    text = render()
-    if arguments == ["--check"]:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print("docs/data-dictionary.md is older than the model: run make data-dictionary.", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(text, encoding="utf-8")
-    print(f"{TARGET.relative_to(TARGET.parent.parent)} is written.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated.main(TARGET, render(), "the model: run make data-dictionary", sys.argv[1:]))

@@ -8,7 +8,7 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from scripts import lake_views
+from scripts import generated, lake_views
 from scripts.lake_query import create_views, empty, run
 from scripts.named_queries import NamedQuery, Value, named_queries
 from scripts.statements import parse
@@ -104,18 +104,5 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def main(arguments: list[str]) -> int:
-    """0 where the page is (now) as the queries are, 1 where `--check` found it older."""
-    text = render()
-    if arguments == ["--check"]:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print("docs/queries.md is older than terraform/queries/: run make queries.", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(text, encoding="utf-8")
-    print(f"{TARGET.relative_to(TARGET.parent.parent)} is written.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated.main(TARGET, render(), "terraform/queries/: run make queries", sys.argv[1:]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retail_etl import model
 from retail_etl.schema import BATCH_ID
+from scripts import generated
 
 TARGET = Path(__file__).resolve().parent.parent / "terraform" / "raw_tables.json"
 
@@ -25,18 +26,5 @@ def render() -> str:
     return json.dumps(tables, indent=2, ensure_ascii=False) + "\n"
 
 
-def main(arguments: list[str]) -> int:
-    """0 where the file is (now) as the model says, 1 where `--check` found it older."""
-    text = render()
-    if arguments == ["--check"]:
-        if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
-            print("terraform/raw_tables.json is older than the model: run make raw-tables.", file=sys.stderr)
-            return 1
-        return 0
-    TARGET.write_text(text, encoding="utf-8")
-    print(f"{TARGET.relative_to(TARGET.parent.parent)} is written.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generated.main(TARGET, render(), "the model: run make raw-tables", sys.argv[1:]))
