@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 from moto.glue.models import FakeWorkflow
-from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
 from retail_etl.errors import ConfigurationError
@@ -24,6 +22,7 @@ from scripts.deployed import Here, follow
 from scripts.glue_graph import GlueJob, Graph, read_graph
 from scripts.local import LocalPair
 from scripts.workflow import Run
+from tests.moto_server import moto_server
 
 pytestmark = pytest.mark.integration
 
@@ -106,21 +105,10 @@ class Deployed:
 
 @pytest.fixture
 def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployed]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     # moto takes the call and forgets it.
     monkeypatch.setattr(FakeWorkflow, "stop_run", lambda self, run: setattr(self.get_run(run), "status", "STOPPING"))
-    yield Deployed(tmp_path)
-    reset = HTTPConnection(host, port)  # all servers of a process share what they hold
-    reset.request("POST", "/moto-api/reset")
-    assert reset.getresponse().read()
-    reset.close()
-    server.stop()
+    with moto_server(monkeypatch):
+        yield Deployed(tmp_path)
 
 
 def _statuses(run: Run) -> dict[str, str]:

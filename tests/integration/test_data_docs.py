@@ -12,12 +12,12 @@ import boto3
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pytest
-from moto.server import ThreadedMotoServer
 
 from retail_etl import spark
 from retail_etl.errors import StateError, StorageError
 from retail_etl.raw import RawZone
 from scripts.data_docs import build
+from tests.moto_server import moto_server
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = {"sales_order_id: not_null": "must not be NULL", "agreed_payment_date: is_date": "must be a date & <no> $time"}
@@ -95,17 +95,10 @@ def zone(results: dict[bool, dict[str, Any]], tmp_path: Path) -> RawZone:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An S3 server with a bucket `docs`."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    s3 = boto3.client("s3")
-    s3.create_bucket(Bucket="docs")
-    yield s3
-    server.stop()
+    with moto_server(monkeypatch, "us-east-1"):
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="docs")
+        yield s3
 
 
 def _refuse(*_: object) -> None:

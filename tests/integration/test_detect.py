@@ -14,7 +14,6 @@ from uuid import uuid4
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto.server import ThreadedMotoServer
 
 from glue_jobs import detect
 from retail_etl import detection
@@ -25,6 +24,7 @@ from retail_etl.runtime import Progress
 from scripts.workflow import GLUE_JOBS, Run, read_pipeline, run_pipeline
 from tests.integration.conftest import Connect
 from tests.integration.world import SOURCE_ROWS, World
+from tests.moto_server import moto_server
 
 PAYMENT = (
     "INSERT INTO payment SELECT 71, transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id,"
@@ -97,17 +97,10 @@ def _aside(path: Path) -> Iterator[None]:
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server that speaks AWS's protocols; gives the name of a workflow in it."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     name = f"retail-etl-{uuid4().hex}"
-    boto3.client("glue").create_workflow(Name=name, MaxConcurrentRuns=1)
-    yield name
-    server.stop()
+    with moto_server(monkeypatch):
+        boto3.client("glue").create_workflow(Name=name, MaxConcurrentRuns=1)
+        yield name
 
 
 @pytest.mark.integration

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.httpsession import URLLib3Session
-from moto.server import ThreadedMotoServer
 
 from retail_etl import model
 from retail_etl.errors import MetricsError
@@ -18,6 +16,7 @@ from retail_etl.gates import Findings
 from retail_etl.metrics import Metric, publish
 from retail_etl.quality import Outcome
 from retail_etl.runtime import Job
+from tests.moto_server import moto_server
 
 NAMESPACE = "retail-etl"
 
@@ -40,24 +39,13 @@ class Wire:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedMotoServer]:
-    started = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    started.start()
-    host, port = started.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    yield started
-    reset = HTTPConnection(host, port)  # all servers of a process share what they hold
-    reset.request("POST", "/moto-api/reset")
-    assert reset.getresponse().read()
-    reset.close()
-    started.stop()
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with moto_server(monkeypatch):
+        yield
 
 
 @pytest.fixture
-def wire(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> Wire:
+def wire(server: None, monkeypatch: pytest.MonkeyPatch) -> Wire:
     return Wire(monkeypatch)
 
 
@@ -126,7 +114,7 @@ def test_a_cloudwatch_that_cannot_be_reached_is_one_sentence(wire: Wire) -> None
 
 
 @pytest.mark.integration
-def test_without_a_region_it_is_the_same_error(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_region_it_is_the_same_error(server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(MetricsError, match="You must specify a region"):
         publish(NAMESPACE, [])
