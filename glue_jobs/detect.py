@@ -24,14 +24,14 @@ def run(job: BareJob) -> Result:
     """Start the workflow that `--workflow` names where a run is needed; else tell that the warehouse is up to date."""
     since = time.monotonic()
     namespace, workflow = job.options.get("metrics_namespace"), job.options.get("workflow")
-    if namespace and workflow:
-        _tell_failed_actions(namespace, workflow)
     reason, result = detection.look(job, Manifests(job.option("lake")))
     if reason:
         log.info("A run is needed: %s.", reason)
         _start(workflow)
     else:
         metrics.tell_freshness(namespace, time.monotonic() - since)
+    if namespace and workflow:  # last: what cannot be measured keeps no run from starting
+        _tell_failed_actions(namespace, workflow)
     return result
 
 

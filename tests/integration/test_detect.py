@@ -236,8 +236,8 @@ def test_a_run_that_completed_with_failed_actions_is_told_of(
     client, glue = boto3.client, boto3.client("glue")
     monkeypatch.setattr(boto3, "client", lambda name, **given: glue if name == "glue" else client(name, **given))
     with Stubber(glue) as answers:
-        answers.add_response("get_workflow_runs", {"Runs": runs}, {"Name": aws})
         answers.add_client_error("start_workflow_run", "ConcurrentRunsExceededException")
+        answers.add_response("get_workflow_runs", {"Runs": runs}, {"Name": aws})
         detect.run(BareJob("detect", {"lake": str(tmp_path), "workflow": aws, "metrics_namespace": aws}))
         answers.assert_no_pending_responses()
     (point,) = client("cloudwatch").get_metric_statistics(
