@@ -238,9 +238,13 @@ deploy: package ## Deploy to AWS; Terraform shows what it will do, and asks (FOR
 	@$(TERRAFORM) apply $(if $(FORCE),-auto-approve -input=false)
 
 .PHONY: destroy
-destroy: package ## Take the deployment down; Terraform shows what will go, and asks (FORCE=1: do not ask)
+destroy: package ## Take the deployment down where protect_data is false; Terraform shows what will go, and asks (FORCE=1: does not)
 	@$(TERRAFORM_INIT)
+	@[[ "$$($(TERRAFORM) output -raw protect_data 2>/dev/null || true)" != true ]] || { echo "$$IS_PROTECTED" >&2; exit 1; }
 	@$(TERRAFORM) destroy $(if $(FORCE),-auto-approve -input=false)
+
+export IS_PROTECTED := The data are protected: nothing was destroyed. To lose them with all the rest, say \
+	protect_data = false in terraform/terraform.tfvars, make deploy, and then make destroy.
 
 .PHONY: create-production-secret
 create-production-secret: $(READY) ## Put .env's PRODUCTION_URL into the deployment's secret of the source

@@ -12,6 +12,9 @@ resource "aws_s3_bucket" "this" {
 
   bucket        = each.value
   force_destroy = !var.protect_data
+
+  # So the key outlives them: where a bucket that holds data refuses to go, the key to it stays too.
+  depends_on = [aws_kms_key.this]
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {

@@ -8,6 +8,11 @@ output "region" {
   value       = var.region
 }
 
+output "protect_data" {
+  description = "Whether make destroy refuses."
+  value       = var.protect_data
+}
+
 output "lake" {
   description = "What the commands of scripts/etl.py take as --lake: the raw zone with its manifests."
   value       = "s3://${local.buckets.raw}"
