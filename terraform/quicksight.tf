@@ -22,6 +22,15 @@ locals {
     } : name => dataset if var.enable_quicksight
   }
 
+  # QuickSight gives Athena no database: tables are named with theirs. It puts the query into one of its own, where the
+  # comments have nothing to say.
+  dataset_sql = {
+    for name, dataset in local.datasets : name => replace(
+      replace(local.queries[dataset.query].sql, "/(?m)^--.*\n/", ""),
+      "/\\b(FROM|JOIN) ([a-z])/", "$1 ${var.lake_database}.$2"
+    )
+  }
+
   quicksight_reads = [
     "quicksight:DescribeDataSet", "quicksight:DescribeDataSetPermissions", "quicksight:DescribeIngestion",
     "quicksight:ListIngestions", "quicksight:PassDataSet",
@@ -67,7 +76,7 @@ resource "aws_quicksight_data_set" "this" {
     custom_sql {
       data_source_arn = aws_quicksight_data_source.athena["this"].arn
       name            = each.key
-      sql_query       = local.queries[each.value.query].sql
+      sql_query       = local.dataset_sql[each.key]
 
       dynamic "columns" {
         for_each = each.value.columns
