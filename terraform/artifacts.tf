@@ -1,5 +1,5 @@
-# What jobs are made of. The hash is in the key: a run that has begun keeps what it began with, and a new version is a
-# new object.
+# What jobs are made of. The hash is in the key: a new version is a new object, and the old one goes when no job names it
+# any more. So a job that starts in the midst of a deployment finds what it names.
 
 locals {
   package_file   = "${path.module}/${var.package}"
@@ -25,6 +25,10 @@ resource "aws_s3_object" "script" {
   source_hash = filemd5(local.script_path[each.key])
 
   depends_on = [aws_s3_bucket_server_side_encryption_configuration.this, aws_s3_bucket_versioning.this]
+
+  lifecycle {
+    create_before_destroy = true # jobs go over to the new one before the old one goes
+  }
 }
 
 resource "aws_s3_object" "package" {
@@ -38,6 +42,7 @@ resource "aws_s3_object" "package" {
   depends_on = [aws_s3_bucket_server_side_encryption_configuration.this, aws_s3_bucket_versioning.this]
 
   lifecycle {
+    create_before_destroy = true
     precondition {
       condition     = filesha256("${local.package_folder}/${each.value.file}") == each.value.sha256
       error_message = "${each.value.file} is not what ${var.package} says it is: run make package."
