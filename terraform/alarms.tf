@@ -172,20 +172,34 @@ resource "aws_cloudwatch_metric_alarm" "quarantine_growth" {
 # ---------------------------------------------------------------------------- of what jobs measure, or do not
 
 # The dead man: detect says so where nothing is new, load where it has brought what was. Silence is the alarm, whatever
-# its reason: a schedule that is off, a look that fails, a run that does not come to its end.
+# its reason: a look that fails, a run that does not come to its end. CloudWatch looks further back than it evaluates, and
+# takes what it finds there in the place of what is missing; filled with zeros, nothing is, and the alarm is in time.
+# Without schedules it is OK, so that switching them on arms it: what comes to nothing then is told.
 resource "aws_cloudwatch_metric_alarm" "freshness" {
   alarm_name        = "${local.name}-freshness"
   alarm_description = "For ${var.fresh_within_minutes} minutes nothing said that the warehouse is what the source is. docs/operations.md, freshness."
 
-  namespace           = local.name
-  metric_name         = "SecondsBehindSource"
-  statistic           = "SampleCount"
-  period              = 300
+  metric_query {
+    id          = "signs"
+    expression  = "FILL(told, ${var.schedules_enabled ? 0 : 1})"
+    label       = "Signs of life"
+    return_data = true
+  }
+  metric_query {
+    id = "told"
+    metric {
+      namespace   = local.name
+      metric_name = "SecondsBehindSource"
+      stat        = "SampleCount"
+      period      = 300
+    }
+  }
+
   evaluation_periods  = var.fresh_within_minutes / 5
   datapoints_to_alarm = var.fresh_within_minutes / 5
   comparison_operator = "LessThanThreshold"
   threshold           = 1
-  treat_missing_data  = "breaching"
+  treat_missing_data  = var.schedules_enabled ? "breaching" : "notBreaching"
 
   actions_enabled = var.schedules_enabled
   alarm_actions   = [aws_sns_topic.alarms.arn]
@@ -243,8 +257,9 @@ resource "aws_cloudwatch_metric_alarm" "reconcile_missing" {
   datapoints_to_alarm = 30
   comparison_operator = "LessThanThreshold"
   threshold           = 1
-  treat_missing_data  = "breaching"
+  treat_missing_data  = var.schedules_enabled ? "breaching" : "notBreaching"
 
   actions_enabled = var.schedules_enabled
   alarm_actions   = [aws_sns_topic.alarms.arn]
+  ok_actions      = [aws_sns_topic.alarms.arn]
 }

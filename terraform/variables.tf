@@ -50,7 +50,7 @@ variable "tags" {
 }
 
 variable "protect_data" {
-  description = "Whether terraform destroy refuses to empty buckets. Without it a throw-away environment goes away whole."
+  description = "Whether make destroy refuses, and terraform destroy leaves buckets that hold data. Without it a throw-away environment goes away whole."
   type        = bool
   default     = true
 }
@@ -291,8 +291,8 @@ variable "fresh_within_minutes" {
   default     = 30
 
   validation {
-    condition     = var.fresh_within_minutes >= 10 && var.fresh_within_minutes % 5 == 0
-    error_message = "fresh_within_minutes: at least 10, in steps of 5."
+    condition     = var.fresh_within_minutes >= 10 && var.fresh_within_minutes <= 1440 && var.fresh_within_minutes % 5 == 0
+    error_message = "fresh_within_minutes: from 10 to 1440 (CloudWatch evaluates a day at most), in steps of 5."
   }
 }
 

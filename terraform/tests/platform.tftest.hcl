@@ -108,8 +108,11 @@ run "alarms" {
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.freshness.treat_missing_data == "breaching"
-      && aws_cloudwatch_metric_alarm.freshness.statistic == "SampleCount"
-      && aws_cloudwatch_metric_alarm.freshness.period * aws_cloudwatch_metric_alarm.freshness.evaluation_periods == 3600
+      && {
+        for query in aws_cloudwatch_metric_alarm.freshness.metric_query :
+        query.id => query.expression == null ? "${one(query.metric).stat} of ${one(query.metric).namespace}, ${one(query.metric).period} s" : query.expression
+      } == { signs = "FILL(told, 0)", told = "SampleCount of retail-etl-test, 300 s" }
+      && 300 * aws_cloudwatch_metric_alarm.freshness.evaluation_periods == 3600
       && aws_cloudwatch_metric_alarm.freshness.datapoints_to_alarm == aws_cloudwatch_metric_alarm.freshness.evaluation_periods
     )
     error_message = "An hour of silence is the alarm, and one sign of life ends it."
@@ -124,7 +127,7 @@ run "alarms" {
           aws_cloudwatch_metric_alarm.workflow_failed,
         ],
         values(aws_cloudwatch_metric_alarm.job), values(aws_cloudwatch_metric_alarm.quarantine),
-      ) : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && alarm.namespace == "retail-etl-test"
+      ) : alarm.alarm_actions == toset([aws_sns_topic.alarms.arn]) && coalesce(alarm.namespace, "retail-etl-test") == "retail-etl-test"
     ])
     error_message = "Each alarm tells the topic, and looks at our metrics."
   }
@@ -295,5 +298,14 @@ run "quicksight" {
       ])
     ])
     error_message = "The data sets' columns are those of their queries."
+  }
+
+  assert {
+    condition = (
+      strcontains(one(one(aws_quicksight_data_set.this["sales"].physical_table_map).custom_sql).sql_query, " FROM star.fact_sales_order_current o\n  JOIN star.dim_currency c ")
+      && strcontains(one(one(aws_quicksight_data_set.this["quality"].physical_table_map).custom_sql).sql_query, "(SELECT max(batch_id) FROM star.quality_result)")
+      && startswith(one(one(aws_quicksight_data_set.this["quality"].physical_table_map).custom_sql).sql_query, "SELECT")
+    )
+    error_message = "QuickSight is told in which database the tables are."
   }
 }

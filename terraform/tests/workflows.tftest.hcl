@@ -196,8 +196,11 @@ run "schedules_are_off" {
   }
 
   assert {
-    condition     = !aws_cloudwatch_metric_alarm.freshness.actions_enabled && !aws_cloudwatch_metric_alarm.reconcile_missing.actions_enabled
-    error_message = "Without schedules, silence is no alarm."
+    condition = alltrue([
+      for alarm in [aws_cloudwatch_metric_alarm.freshness, aws_cloudwatch_metric_alarm.reconcile_missing] :
+      !alarm.actions_enabled && alarm.treat_missing_data == "notBreaching"
+    ])
+    error_message = "Without schedules, silence is no alarm; with them it becomes one."
   }
 }
 
