@@ -20,7 +20,7 @@ def run(job: Job) -> Result:
     if not zone.latest():
         return NOTHING_TO_DO
     lake = Lake.of(job)
-    lake.create_missing()
+    lake.create_missing(filled=zone.has_published())
     maintenance = Maintenance(job.spark, lake, zone, keep, dry_run=job.options.get("dry_run") == "true")
     tables = maintenance.tables(job.progress)
     debris = maintenance.raw_zone()
@@ -41,4 +41,4 @@ def _number(job: Job, name: str, at_least: int) -> int:
 
 
 if __name__ == "__main__":
-    runtime.main(run, ("lake",), keep_days="30", keep_snapshots="10", dry_run="")
+    runtime.main(run, ("lake",), keep_days="7", keep_snapshots="10", dry_run="")

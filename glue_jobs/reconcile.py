@@ -47,7 +47,7 @@ def run(job: Job) -> Result:
 def _compare(job: Job, zone: RawZone) -> Result:
     accepted = extraction.accepted_deletions(job)
     lake = Lake.of(job)
-    lake.create_missing()
+    lake.create_missing(filled=zone.has_published())
     database = job.database("warehouse")
     with (
         open_snapshot(job.database("source"), job.options.get("source_time_zone")) as snapshot,

@@ -21,7 +21,7 @@ def run(job: Job) -> Result:
     if not waiting:
         return NOTHING_TO_DO
     lake = Lake.of(job)
-    lake.create_missing()
+    lake.create_missing(filled=zone.has_published())
     rows = sum(_transform(job, zone, lake, batch_id) for batch_id in waiting)
     withheld = mass_deletions.describe(zone.withheld_deletions())
     return Result("succeeded", rows, tuple(waiting), warnings=withheld, needs_attention=bool(withheld))

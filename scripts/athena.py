@@ -64,7 +64,7 @@ class Athena:
 
     def create_views(self) -> list[str]:
         """Make the lake's views in the Data Catalog, or make them anew. Gives their names."""
-        for name, sql in lake_views.views().items():
+        for name, sql in lake_views.views(lake_views.MILLISECONDS).items():
             execution = self.execute(f"CREATE OR REPLACE VIEW {name} AS\n{sql}")
             if execution.refusal:
                 raise QueryError(

@@ -169,7 +169,7 @@ class Lake:
 
     def empty(self) -> None:
         """Remove tables and files, then what says in the raw zone that the batches are in them. StateError where
-        somebody works on it. Where it ends early, it has to be run again before the next run of the workflow.
+        somebody works on it. Where it ends early, the next run refuses and says that it has to be run again.
         """
         with lease.hold(self.raw, "empty the lake"):
             if urlparse(self.raw).scheme == "s3":

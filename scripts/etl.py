@@ -130,7 +130,7 @@ def maintain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
     keep_days: Annotated[
         int, typer.Option(min=0, help="Snapshots of so many days stay, for time travel and queries that still run.")
-    ] = 30,
+    ] = 7,
     keep_snapshots: Annotated[int, typer.Option(min=1, help="So many of each table stay, however old.")] = 10,
     as_json: AsJson = False,
 ) -> None:

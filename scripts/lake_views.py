@@ -6,25 +6,20 @@ from collections.abc import Iterator
 
 from retail_etl import model
 from retail_etl.postgres import names, quoted
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.schema import BATCH_ID, TIMESTAMP, StarTable
 
 TABLES: dict[str, StarTable] = {**model.STAR, model.QUALITY_RESULT.name: model.QUALITY_RESULT}
 """Every table of the lake by name."""
 
-_MISSING = f"""
-SELECT table_name, record_id, max_by(found_at, {BATCH_ID}) AS found_at
-  FROM deleted_record
- GROUP BY table_name, record_id
-HAVING max_by(is_deleted, {BATCH_ID})
-"""
-"""The source rows that are deleted, as the last batch found them."""
+MICROSECONDS, MILLISECONDS = "timestamp(6)", "timestamp(3)"
+"""What the lake's times are, and what a view in the Data Catalog may have: Athena refuses finer ones there."""
 
 _VERSION = ("version", "valid_from", "valid_to", "is_current", "deleted_at")
 
 
-def views() -> dict[str, str]:
-    """View → its query, each after those that it reads."""
-    return dict(_views())
+def views(moment: str = MICROSECONDS) -> dict[str, str]:
+    """View → its query, each after those that it reads. `moment`: the type of its times."""
+    return dict(_views(moment))
 
 
 def columns() -> dict[str, tuple[str, ...]]:
@@ -38,12 +33,12 @@ def columns() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _views() -> Iterator[tuple[str, str]]:
-    yield "missing", _MISSING.strip()
-    yield f"{model.QUARANTINE.name}_current", _held(model.QUARANTINE)
+def _views(moment: str) -> Iterator[tuple[str, str]]:
+    yield "missing", _missing(moment)
+    yield f"{model.QUARANTINE.name}_current", _held(model.QUARANTINE, moment)
     for table in model.STAR.values():
         if table.is_fact:
-            yield f"{table.name}_history", _history(table)
+            yield f"{table.name}_history", _history(table, moment)
         if not table.is_control:
             yield f"{table.name}_current", _current_version(table) if table.is_fact else _existing(table)
 
@@ -52,11 +47,26 @@ def _columns(table: StarTable) -> str:
     return names((*table.column_names, BATCH_ID))
 
 
-def _held(table: StarTable) -> str:
+def _missing(moment: str) -> str:
+    """The source rows that are deleted, as the last batch found them."""
+    return (
+        f"SELECT table_name, record_id, CAST(max_by(found_at, {BATCH_ID}) AS {moment}) AS found_at\n"
+        "  FROM deleted_record\n GROUP BY table_name, record_id\n"
+        f"HAVING max_by(is_deleted, {BATCH_ID})"
+    )
+
+
+def _held(table: StarTable, moment: str) -> str:
     """The source rows that are in quarantine, each in the state in which it was set aside last."""
     number = f"row_number() OVER (PARTITION BY table_name, record_id ORDER BY {BATCH_ID} DESC)"
+    times = {
+        quoted(column.name): f"CAST({quoted(column.name)} AS {moment}) AS {quoted(column.name)}"
+        for column in table.columns
+        if column.type is TIMESTAMP
+    }
+    shown = ", ".join(times.get(name, name) for name in _columns(table).split(", "))
     return (
-        f"SELECT {_columns(table)}\n  FROM (SELECT {_columns(table)}, {number} AS recency FROM {table.name})\n"
+        f"SELECT {shown}\n  FROM (SELECT {_columns(table)}, {number} AS recency FROM {table.name})\n"
         " WHERE recency = 1 AND is_held"
     )
 
@@ -70,11 +80,11 @@ def _existing(table: StarTable) -> str:
     return f"{rows}\n WHERE {quoted(table.key)} NOT IN ({missing})"
 
 
-def _history(table: StarTable) -> str:
+def _history(table: StarTable, moment: str) -> str:
     """All versions: in order of their batches, for that is the order in which they were true."""
     # A date and a time of day have no sum in Athena.
-    moment = f"concat(CAST(last_updated_date AS varchar), ' ', {quoted(table.last_updated_time)})"
-    updated = f"CAST({moment} AS timestamp(6))"
+    text = f"concat(CAST(last_updated_date AS varchar), ' ', {quoted(table.last_updated_time)})"
+    updated = f"CAST({text} AS {moment})"
     over = f"OVER (PARTITION BY {quoted(table.key)} ORDER BY {BATCH_ID})"
     return (
         f"SELECT h.*, m.found_at AS deleted_at\n  FROM (SELECT {_columns(table)},\n"

@@ -77,7 +77,7 @@ def athena_views(
     from scripts import lake_views
 
     if prints:
-        for view, sql in lake_views.views().items():
+        for view, sql in lake_views.views(lake_views.MILLISECONDS).items():
             print(f"CREATE OR REPLACE VIEW {view} AS\n{sql};\n")
         return
     from scripts.athena import Athena

@@ -180,17 +180,17 @@ resource "aws_cloudwatch_metric_alarm" "freshness" {
   alarm_description = "For ${var.fresh_within_minutes} minutes nothing said that the warehouse is what the source is. docs/operations.md, freshness."
 
   metric_query {
-    id          = "signs"
-    expression  = "FILL(told, ${var.schedules_enabled ? 0 : 1})"
-    label       = "Signs of life"
+    id          = "fresh"
+    expression  = "FILL(IF(behind <= ${var.fresh_within_minutes * 60}, 1, 0), ${var.schedules_enabled ? 0 : 1})"
+    label       = "Told that it is fresh"
     return_data = true
   }
   metric_query {
-    id = "told"
+    id = "behind"
     metric {
       namespace   = local.name
       metric_name = "SecondsBehindSource"
-      stat        = "SampleCount"
+      stat        = "Minimum"
       period      = 300
     }
   }

@@ -54,10 +54,17 @@ class Lake:
 
     # ------------------------------------------------------------------ tables
 
-    def create_missing(self) -> None:
-        """Make the namespace and the tables that are not there yet."""
+    def create_missing(self, *, filled: bool = False) -> None:
+        """Make the namespace and the tables that are not there yet. `filled`: whether a batch was published, so that
+        some must be there; StateError where none is.
+        """
         self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self.namespace}`")
         there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self.namespace}`").collect()}
+        if filled and not there & model.STAR.keys():
+            raise StateError(
+                f"Batches were published, and {self.namespace} has no table. If make empty-transformed was cut off, "
+                "run it again; else etl.py rebuild lake brings them back."
+            )
         properties = ", ".join(f"'{name}' = '{value}'" for name, value in _PROPERTIES.items())
         for table in (*model.STAR.values(), model.QUALITY_RESULT):
             if table.name not in there:

@@ -190,6 +190,10 @@ class Manifests:
                 found.insert(0, later)
         return found
 
+    def has_published(self) -> bool:
+        """Whether any batch is in the lake."""
+        return any(self.storage.exists(f"batches/{batch_id}/publish.json") for batch_id in self.standing())
+
     # ------------------------------------------------------------------ certificates
 
     def certify(self, body: Manifest) -> None:

@@ -51,7 +51,7 @@ class _RawGate:
         self._accepts = {name: job.tables(name) for name in ("accept_quarantine", "accept_volume")}
         self._extract = zone.expect_manifest(batch_id, "extract")
         self.lake = Lake.of(job)
-        self.lake.create_missing()
+        self.lake.create_missing(filled=zone.has_published())
         self.rows: dict[str, int] = {
             name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None
         }

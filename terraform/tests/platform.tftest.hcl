@@ -111,11 +111,11 @@ run "alarms" {
       && {
         for query in aws_cloudwatch_metric_alarm.freshness.metric_query :
         query.id => query.expression == null ? "${one(query.metric).stat} of ${one(query.metric).namespace}, ${one(query.metric).period} s" : query.expression
-      } == { signs = "FILL(told, 0)", told = "SampleCount of retail-etl-test, 300 s" }
+      } == { fresh = "FILL(IF(behind <= 3600, 1, 0), 0)", behind = "Minimum of retail-etl-test, 300 s" }
       && 300 * aws_cloudwatch_metric_alarm.freshness.evaluation_periods == 3600
       && aws_cloudwatch_metric_alarm.freshness.datapoints_to_alarm == aws_cloudwatch_metric_alarm.freshness.evaluation_periods
     )
-    error_message = "An hour of silence is the alarm, and one sign of life ends it."
+    error_message = "An hour without word that it is fresh is the alarm, and one such word ends it."
   }
 
   assert {

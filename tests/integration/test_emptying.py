@@ -1,5 +1,8 @@
 """What was emptied comes back with the next run, or the next run says what is missing."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from retail_etl import lease
@@ -53,3 +56,14 @@ def test_what_was_emptied_comes_back_and_a_new_lake_is_refused_by_a_warehouse_of
 def test_nothing_is_emptied_under_a_run(world: World):
     with lease.hold(world.lake, "a run"), pytest.raises(StateError, match="a run"):
         Lake(world.lake).empty()
+
+
+def test_tables_that_are_gone_are_no_empty_lake(loaded: World):
+    shutil.rmtree(Path(loaded.lake) / "star")
+    loaded.source.run("UPDATE design SET design_name = 'Brass'")
+    refused = loaded.run()
+    assert "star has no table" in (refused.error or "")
+    assert loaded.rebuild_lake().error is None
+    assert loaded.run().error is None
+    assert loaded.in_lake("SELECT design_name FROM dim_design") == [("Brass",)]
+    assert units_sold(loaded) == ([7], [7])
