@@ -18,7 +18,14 @@ SEEN = "SELECT sales_order_id, count(*) FROM fact_sales_order GROUP BY 1 ORDER B
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("fences_alone")
-@pytest.mark.parametrize("offset", ["0 hours", "-9 hours", "9 hours"], ids=["same zone", "behind", "ahead"])
+@pytest.mark.parametrize(
+    "offset",
+    [
+        pytest.param("0 hours", id="same zone", marks=pytest.mark.long),
+        pytest.param("-9 hours", id="behind", marks=pytest.mark.long),
+        pytest.param("9 hours", id="ahead"),
+    ],
+)
 def test_a_row_that_commits_after_the_run_arrives_whatever_zone_its_stamps_are_in(
     world: World, database: str, connect: Connect, offset: str
 ) -> None:

@@ -9,7 +9,7 @@ from retail_etl.errors import StateError
 from retail_etl.raw import STAGES, RawZone
 from retail_etl.runtime import Job
 from scripts import demo_data
-from tests.integration.world import World
+from tests.integration.world import SOURCE_ROWS, World
 
 COPY = (
     "INSERT INTO sales_order SELECT {key}, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
@@ -25,42 +25,43 @@ def _certified(world: World) -> dict[str, bool]:
 
 
 @pytest.mark.integration
-def test_what_no_stamp_tells_of_is_found_and_healed_as_versions(loaded: World) -> None:
+def test_what_no_stamp_tells_of_is_found_and_healed_as_versions(world: World) -> None:
+    world.source.run(SOURCE_ROWS)
     for key in (101, 102, 103):
-        loaded.source.run(COPY.format(key=key, stamp="TIMESTAMP '2024-02-01'"))
-    assert loaded.run().error is None
-    clean = loaded.reconcile(heal=False)
+        world.source.run(COPY.format(key=key, stamp="TIMESTAMP '2024-02-01'"))
+    assert world.run().error is None
+    clean = world.reconcile(heal=False)
     assert (clean.error, clean.differs, clean.batch_id) == (None, False, None)
-    assert len(_certified(loaded)) == 10
-    assert all(_certified(loaded).values())
+    assert len(_certified(world)) == 10
+    assert all(_certified(world).values())
 
-    loaded.source.run("UPDATE sales_order SET units_sold = 8 WHERE sales_order_id = 101")  # a silent edit
-    loaded.source.run("DELETE FROM sales_order WHERE sales_order_id = 102")
-    loaded.source.run(COPY.format(key=7, stamp="TIMESTAMP '2023-01-01'"))  # back-dated by a year
-    assert loaded.run().status == "nothing_changed"
-    reported = loaded.reconcile(heal=False)
+    world.source.run("UPDATE sales_order SET units_sold = 8 WHERE sales_order_id = 101")  # a silent edit
+    world.source.run("DELETE FROM sales_order WHERE sales_order_id = 102")
+    world.source.run(COPY.format(key=7, stamp="TIMESTAMP '2023-01-01'"))  # back-dated by a year
+    assert world.run().status == "nothing_changed"
+    reported = world.reconcile(heal=False)
     assert (reported.error, reported.differs, reported.batch_id) == (None, True, None)
     assert "fact_sales_order" in " ".join(reported.warnings)
     assert "sales_order_id 7" in " ".join(reported.warnings)
-    assert not _certified(loaded)["fact_sales_order"]
+    assert not _certified(world)["fact_sales_order"]
 
-    healed = loaded.reconcile(heal=True)
+    healed = world.reconcile(heal=True)
     assert (healed.error, healed.differs, healed.needs_attention) == (None, False, False)
-    assert all(_certified(loaded).values())
-    assert loaded.warehouse.run(CURRENT) == [[7, 7], [100, 7], [101, 8], [103, 7]]
-    assert loaded.in_lake(CURRENT) == [(7, 7), (100, 7), (101, 8), (103, 7)]
+    assert all(_certified(world).values())
+    assert world.warehouse.run(CURRENT) == [[7, 7], [100, 7], [101, 8], [103, 7]]
+    assert world.in_lake(CURRENT) == [(7, 7), (100, 7), (101, 8), (103, 7)]
     versions = [[7, 7], [100, 7], [101, 7], [101, 8], [102, 7], [103, 7]]
-    assert loaded.warehouse.run(VERSIONS.format("sales_record_id")) == versions
-    assert loaded.warehouse.run("SELECT sales_order_id FROM fact_sales_order_history WHERE deleted_at IS NOT NULL") == [
+    assert world.warehouse.run(VERSIONS.format("sales_record_id")) == versions
+    assert world.warehouse.run("SELECT sales_order_id FROM fact_sales_order_history WHERE deleted_at IS NOT NULL") == [
         [102]
     ]
-    assert loaded.run().status == "nothing_changed"
+    assert world.run().status == "nothing_changed"
 
-    loaded.source.run("UPDATE sales_order SET units_sold = 7 WHERE sales_order_id = 101")  # A → B → A
-    loaded.source.run(COPY.format(key=102, stamp="TIMESTAMP '2024-02-01'"))  # back, exactly as it was
-    assert loaded.reconcile(heal=True).error is None
-    assert loaded.warehouse.run(CURRENT) == [[7, 7], [100, 7], [101, 7], [102, 7], [103, 7]]
-    assert loaded.in_lake(VERSIONS.format("batch_id")) == [tuple(v) for v in [*versions[:4], [101, 7], *versions[4:]]]
+    world.source.run("UPDATE sales_order SET units_sold = 7 WHERE sales_order_id = 101")  # A → B → A
+    world.source.run(COPY.format(key=102, stamp="TIMESTAMP '2024-02-01'"))  # back, exactly as it was
+    assert world.reconcile(heal=True).error is None
+    assert world.warehouse.run(CURRENT) == [[7, 7], [100, 7], [101, 7], [102, 7], [103, 7]]
+    assert world.in_lake(VERSIONS.format("batch_id")) == [tuple(v) for v in [*versions[:4], [101, 7], *versions[4:]]]
 
 
 @pytest.mark.integration

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -124,7 +125,8 @@ def test_who_is_patient_gets_it_when_the_other_is_done_and_is_told_who_has_it_wh
         if len(waited) == 20:
             first.release()
 
-    monkeypatch.setattr(lease.time, "sleep", sleep)
+    # Not time.sleep itself: other threads call that too.
+    monkeypatch.setattr(lease, "time", SimpleNamespace(sleep=sleep))
     with pytest.raises(StateError, match="by the first run"), lease.hold(lake, "no", timedelta(minutes=1)):
         pytest.fail("two runs hold the lease at once")
     assert sum(waited) == 60
