@@ -54,6 +54,14 @@ class EmbeddedPostgresError(RuntimeError):
     """The server could not be made, started, stopped or asked; the message holds what it said last."""
 
 
+def create_database(connection: Connection, name: str) -> bool:
+    """Create the database where its server does not have it; True where it was made now."""
+    if connection.run("SELECT 1 FROM pg_database WHERE datname = :name", name=name):
+        return False
+    connection.run(f"CREATE DATABASE {identifier(name)}")
+    return True
+
+
 class EmbeddedPostgres:
     """One server, which lives in `folder` and leaves nothing outside of it.
 
@@ -118,10 +126,7 @@ class EmbeddedPostgres:
         port, password = int(self._read(self._port)), self._read(self._password)
         connection = Connection(SUPERUSER, host=HOST, port=port, database="postgres", password=password)
         try:
-            if connection.run("SELECT 1 FROM pg_database WHERE datname = :name", name=name):
-                return False
-            connection.run(f"CREATE DATABASE {identifier(name)}")
-            return True
+            return create_database(connection, name)
         finally:
             connection.close()
 

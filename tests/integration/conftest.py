@@ -71,7 +71,7 @@ def shared_world(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def first_run(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+def first_run(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
     """Makes a world in which `SOURCE_ROWS` have arrived. The run that brings them takes place once: databases and lake
     are put back, under the names and at the place that manifests and Iceberg's metadata know.
     """
@@ -97,7 +97,11 @@ def first_run(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFacto
         administrator.run(f"GRANT CONNECT ON DATABASE {source} TO reader")
         return _open_world(postgres, source, warehouse, lake)
 
-    return put_back
+    yield put_back
+    for name in (source, warehouse):
+        administrator.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        administrator.run(f"DROP DATABASE {name}_kept")
+    administrator.close()
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ the embedded server itself, or stops it, needs that one.
 import os
 from urllib.parse import quote, urlsplit
 
-from pg8000.native import identifier
-
 from retail_etl.postgres import Database
+from scripts.embedded_postgres import create_database
 
 
 class GivenPostgres:
@@ -40,10 +39,7 @@ class GivenPostgres:
         """Create the database where it does not exist; True where it was made now."""
         connection = Database.from_url("tests", self._server(name)).connect()
         try:
-            if connection.run("SELECT 1 FROM pg_database WHERE datname = :name", name=name):
-                return False
-            connection.run(f"CREATE DATABASE {identifier(name)}")
-            return True
+            return create_database(connection, name)
         finally:
             connection.close()
 
