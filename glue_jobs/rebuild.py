@@ -107,12 +107,11 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
     """QualityError where the rebuilt tables break a rule: then nothing of them is shown."""
 
     def audit(name: str) -> Audit:
+        targets = partial(lake.targets, lambda target: REBUILD if target.name in written else MAIN)
         table = model.STAR[name]
-        references = lake.references(table, lambda target: REBUILD if target.name in written else MAIN)
-        rows = lake.rows(table, REBUILD)
-        return Audit(table, rows, written[name].rows, references=references, of_one_batch=False)
+        return Audit(table, lake.rows(table, REBUILD), written[name].rows, targets=targets, of_one_batch=False)
 
-    evaluations = quality.evaluate_all({name: partial(audit, name) for name in written}, job.progress)
+    evaluations = quality.evaluate_all({name: audit(name) for name in written}, job.progress)
     for evaluation in evaluations.values():
         evaluation.close()  # else Spark keeps a part of every row while the tables are compared
     if failures := [failure for evaluation in evaluations.values() for failure in evaluation.failures]:

@@ -31,7 +31,7 @@ resource "aws_glue_catalog_table" "raw" {
   parameters = {
     EXTERNAL                    = "TRUE"
     classification              = "json"
-    compressionType             = "gzip"
+    compressionType             = "lz4"
     "projection.enabled"        = "true"
     "projection.batch_id.type"  = "integer"
     "projection.batch_id.range" = "1,${var.raw_batches}"

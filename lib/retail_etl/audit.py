@@ -19,10 +19,10 @@ from retail_etl.expectations import Expectation, Kind, declared, requirement
 from retail_etl.schema import (
     BATCH_ID,
     FIRST_DATE,
-    INT,
     LARGEST_INT,
     LAST_DATE,
     SMALLEST_INT,
+    Column,
     SourceTable,
     StarTable,
 )
@@ -35,28 +35,38 @@ USUAL_TIMES = 20
 _WIDE = "decimal(38,18)"
 
 
+BROKEN = "__broken"
+"""The column of kept rows that says which rules a row breaks: the bit of each, by its number."""
+
+Sums = Mapping[str, tuple[Decimal, Decimal]]
+"""`rows` or a column → what the layer before let through, and what is here."""
+
+
 @dataclass(frozen=True)
 class Audit:
     """Rows of one table that a gate looks at.
 
     `rows`: how many there must be. `unreadable`: the column that holds lines that could not be read, if there is one.
-    `references`: `table.column` → a frame of its values, each once, for every reference that is to be checked.
+    `targets`: for a column that refers to another table, a frame of the values (`target`) that it may hold, given what
+    it holds here. It is asked once the frame was read.
     `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
     `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
-    where there were enough. `hours_old`: the age of the table's newest row. `sums`: what the layer before let
-    through, and what is here: of `rows`, and of each additive column. Rules whose measure is not given are left out.
+    where there were enough. `hours_old`: the age of the table's newest row. `add_up`: adds the additive columns of
+    kept rows up, as `sums`: what the layer before let through, and what is here, of `rows` and of each of the columns.
+    Rules whose measure is not given are left out.
     """
 
     table: SourceTable | StarTable
     frame: DataFrame
     rows: int
     unreadable: str | None = None
-    references: Mapping[str, DataFrame] = field(default_factory=dict)
+    targets: Callable[[Column, DataFrame], DataFrame] | None = None
     whole: DataFrame | None = None
     of_one_batch: bool = True
     usual_rows: int | None = None
     hours_old: float | None = None
-    sums: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    add_up: Callable[[DataFrame], Sums] | None = None
+    sums: Sums = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -68,8 +78,8 @@ class Audit:
         measured = {
             "volume": self.usual_rows is not None,
             "freshness": self.hours_old is not None,
-            "accounted": bool(self.sums),
-            "sum": bool(self.sums),
+            "accounted": self.add_up is not None,
+            "sum": self.add_up is not None,
         }
         is_small = self.rows <= SMALL_BATCH
         return [
@@ -78,27 +88,60 @@ class Audit:
             if measured.get(rule.kind, True)
         ]
 
-    def flagged(self) -> DataFrame:
-        """The frame with a column `true where broken` for each rule on rows but `unique`."""
+    def kept(self) -> DataFrame:
+        """Of each row what a gate goes over more than once: its key, what is to be unique, what refers to other tables,
+        what is to be added up, and `BROKEN`, with the rules that the row itself tells. One pass, and no shuffle.
+        """
         rules = self.expectations()
+        made = {number: _FLAGGED[rule.kind] for number, rule in enumerate(rules) if rule.kind in _FLAGGED}
+        bits = [_bit(number, flagged(self, rules[number])) for number, flagged in made.items()]
+        unique = [name for rule in rules if rule.kind == "unique" for name in _unique_columns(self, rule)]
+        others = [rule.column.name for rule in rules if rule.kind in ("reference", "sum")]
+        broken = reduce(SparkColumn.bitwiseOR, bits, F.lit(0).cast("bigint"))
+        return self.frame.select(*dict.fromkeys((self.key, *unique, *others)), broken.alias(BROKEN))
+
+    def looked_at(self, kept: DataFrame) -> DataFrame:
+        """The kept rows as the expectations are evaluated on them: with the rules, besides, that need other rows."""
+        rules = self.expectations()
+        told = {number: _TOLD[rule.kind] for number, rule in enumerate(rules) if rule.kind in _TOLD}
+        of_all = sum(1 << number for number, is_broken in told.items() if is_broken(self, rules[number]))
+        looked_at = kept.withColumn(BROKEN, F.col(BROKEN).bitwiseOR(F.lit(of_all).cast("bigint"))) if of_all else kept
+        for number in self._dangling(kept):
+            looked_at = _mark(looked_at, number, rules[number], self._targets(rules[number], kept))
+        return looked_at
+
+    def flagged(self, kept: DataFrame, rules: Sequence[Expectation]) -> DataFrame:
+        """The frame with a column `true where broken` for each of these rules on rows but `unique`."""
         flags = {flag(rule): _FLAGGED[rule.kind](self, rule) for rule in rules if rule.kind in _FLAGGED}
+        flags |= {flag(rule): F.lit(_TOLD[rule.kind](self, rule)) for rule in rules if rule.kind in _TOLD}
         frame = self.frame.withColumns({name: F.coalesce(broken, F.lit(False)) for name, broken in flags.items()})
         # Joined last: what is shuffled then are the flags, and not the columns that they are made of.
         for rule in rules:
             if rule.kind == "reference":
-                frame = _flag_reference(frame, rule, self.references)
+                frame = _flag_reference(frame, rule, self._targets(rule, kept))
         return frame
 
-    def looked_at(self) -> list[str]:
-        """The columns of `flagged()` that the expectations are evaluated on: the flags, and what is to be unique."""
-        rules = self.expectations()
-        unique = [name for rule in rules if rule.kind == "unique" for name in _unique_columns(self, rule)]
-        flags = [flag(rule) for rule in rules if rule.kind in _FLAGGED or rule.kind == "reference"]
-        return list(dict.fromkeys((self.key, *unique, *flags)))
+    def _dangling(self, kept: DataFrame) -> list[int]:
+        """The numbers of the rules on references that some row breaks: told by one query, and without the rows."""
+        counts = [
+            _referring(kept, rule)
+            .join(self._targets(rule, kept), on=_TARGET, how="left_anti")
+            .agg(F.lit(number).alias("number"), F.count(F.lit(1)).alias("rows"))
+            for number, rule in enumerate(self.expectations())
+            if rule.kind == "reference"
+        ]
+        if not counts:
+            return []
+        return [number for number, rows in reduce(DataFrame.unionByName, counts).collect() if rows]
+
+    def _targets(self, rule: Expectation, kept: DataFrame) -> DataFrame:
+        if self.targets is None:
+            raise AssertionError(f"{self.table.name} refers to {rule.column.references}, and nobody says what it has")
+        return self.targets(rule.column, _referring(kept, rule))
 
 
 def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
-    """The rule as Great Expectations evaluates it on `audit.flagged()`. Its meta says what people read."""
+    """The rule as Great Expectations evaluates it on `audit.looked_at()`. Its meta says what people read."""
     import great_expectations.expectations as gxe
 
     from retail_etl.broken_rows import ExpectNoRowToBeFlagged
@@ -120,7 +163,7 @@ def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
         if len(columns) == 1:
             return gxe.ExpectColumnValuesToBeUnique(column=columns[0], **common)
         return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, **common)
-    return ExpectNoRowToBeFlagged(flag=flag(rule), **common)
+    return ExpectNoRowToBeFlagged(flags=BROKEN, number=number, **common)
 
 
 def broken(audit: Audit, rule: Expectation) -> SparkColumn:
@@ -135,19 +178,34 @@ def flag(rule: Expectation) -> str:
     return "__".join(("", rule.kind, *(column.name for column in rule.columns)))
 
 
+# ---------------------------------------------------------------------------- references
+
+_TARGET = "target"
+
+
+def _referring(kept: DataFrame, rule: Expectation) -> DataFrame:
+    """What the rule's column holds, as `target`."""
+    return kept.select(F.col(rule.column.name).alias(_TARGET)).where(F.col(_TARGET).isNotNull())
+
+
+def _mark(kept: DataFrame, number: int, rule: Expectation, targets: DataFrame) -> DataFrame:
+    flagged = _flag_reference(kept, rule, targets)
+    return flagged.withColumn(BROKEN, F.col(BROKEN).bitwiseOR(_bit(number, F.col(flag(rule))))).drop(flag(rule))
+
+
+def _flag_reference(frame: DataFrame, rule: Expectation, targets: DataFrame) -> DataFrame:
+    name = rule.column.name
+    found = targets.distinct().withColumn("__found", F.lit(True))
+    joined = frame.join(found, on=F.col(name) == F.col(_TARGET), how="left")
+    missing = F.col(name).isNotNull() & F.col("__found").isNull()
+    return joined.withColumn(flag(rule), missing).drop("__found", _TARGET)
+
+
 # ---------------------------------------------------------------------------- flags
 
 
-def _flag_reference(frame: DataFrame, rule: Expectation, references: Mapping[str, DataFrame]) -> DataFrame:
-    column = rule.column
-    found, target = f"__found__{column.name}", f"__target__{column.name}"
-    key = F.col(column.referenced_column)
-    # A key may be wider than its column in the star: it is not there then, and no error.
-    key = key.cast("bigint") if column.type is INT else key
-    targets = references[column.references or ""].select(key.alias(target), F.lit(True).alias(found))
-    joined = frame.join(targets, on=F.col(column.name) == F.col(target), how="left")
-    missing = F.col(column.name).isNotNull() & F.col(found).isNull()
-    return joined.withColumn(flag(rule), missing).drop(found, target)
+def _bit(number: int, broken: SparkColumn) -> SparkColumn:
+    return F.when(broken, F.lit(1 << number).cast("bigint")).otherwise(F.lit(0).cast("bigint"))
 
 
 def _try_cast(name: str, spark_type: str) -> SparkColumn:
@@ -159,19 +217,26 @@ def _unless_null(rule: Expectation, is_right: SparkColumn) -> SparkColumn:
 
 
 def _not_a_date(audit: Audit, rule: Expectation) -> SparkColumn:
-    text = F.col(rule.column.name)
-    day = _try_cast(rule.column.name, "date")
-    return _unless_null(rule, text.rlike(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\z") & day.between(*_span()))
+    name = rule.column.name
+    is_right = (F.length(name) == 10) & _is_day_first(name) & _try_cast(name, "date").between(*_span("date"))
+    return _unless_null(rule, is_right)
 
 
 def _not_a_time(audit: Audit, rule: Expectation) -> SparkColumn:
-    text = F.col(rule.column.name)
-    day = _try_cast(rule.column.name, "timestamp_ntz").cast("date")
-    return _unless_null(rule, text.rlike("^[0-9]{4}-[0-9]{2}-[0-9]{2}T") & day.between(*_span()))
+    name = rule.column.name
+    moment = _try_cast(name, "timestamp_ntz").between(*_span("timestamp_ntz"))
+    is_right = _is_day_first(name) & (F.instr(name, "T") == 11) & moment
+    return _unless_null(rule, is_right)
 
 
-def _span() -> tuple[SparkColumn, SparkColumn]:
-    return F.lit(FIRST_DATE).cast("date"), F.lit(LAST_DATE).cast("date")
+def _is_day_first(name: str) -> SparkColumn:
+    """That what Spark takes for a day is written `YYYY-MM-DD`. Searching is several times faster than a pattern."""
+    return (F.instr(name, "-") == 5) & (F.locate("-", name, 6) == 8)
+
+
+def _span(spark_type: str) -> tuple[SparkColumn, SparkColumn]:
+    end = LAST_DATE if spark_type == "date" else f"{LAST_DATE}T23:59:59.999999"
+    return F.lit(FIRST_DATE).cast(spark_type), F.lit(end).cast(spark_type)
 
 
 def _does_not_fit(audit: Audit, rule: Expectation) -> SparkColumn:
@@ -182,8 +247,13 @@ def _does_not_fit(audit: Audit, rule: Expectation) -> SparkColumn:
 
 
 def _below_minimum(audit: Audit, rule: Expectation) -> SparkColumn:
+    if rule.column.type.raw != "string":
+        return F.col(rule.column.name) < F.lit(rule.column.minimum)
     # What is no number, or none of that size, breaks another rule.
-    return _try_cast(rule.column.name, _WIDE) < F.lit(rule.column.minimum)
+    is_below = _try_cast(rule.column.name, _WIDE) < F.lit(rule.column.minimum)
+    if (rule.column.minimum or 0) > 0:
+        return is_below
+    return F.col(rule.column.name).startswith("-") & is_below  # few do, and all others need no number made of them
 
 
 def _is_before(audit: Audit, rule: Expectation) -> SparkColumn:
@@ -199,20 +269,20 @@ def _not_just_the_one(audit: Audit, rule: Expectation) -> SparkColumn:
     return (filled != 1) | (is_known & ~fitting)
 
 
-def _has_holes(audit: Audit, rule: Expectation) -> SparkColumn:
+def _has_holes(audit: Audit, rule: Expectation) -> bool:
     whole = audit.whole if audit.whole is not None else audit.frame
     day = F.col(rule.column.name)
     days, holes = whole.agg(F.count(day), F.datediff(F.max(day), F.min(day)) + 1 - F.count(day)).first() or (0, 0)
-    return F.lit(bool(days and holes))
+    return bool(days and holes)
 
 
-def _is_old(audit: Audit, rule: Expectation) -> SparkColumn:
-    return F.lit((audit.hours_old or 0) > float(rule.values[0]))
+def _is_old(audit: Audit, rule: Expectation) -> bool:
+    return (audit.hours_old or 0) > float(rule.values[0])
 
 
-def _does_not_add_up(audit: Audit, rule: Expectation) -> SparkColumn:
+def _does_not_add_up(audit: Audit, rule: Expectation) -> bool:
     let_through, here = audit.sums[rule.column.name if rule.columns else "rows"]
-    return F.lit(let_through != here)
+    return let_through != here
 
 
 _FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
@@ -229,11 +299,15 @@ _FLAGGED: dict[Kind, Callable[[Audit, Expectation], SparkColumn]] = {
     "minimum": _below_minimum,
     "not_before": _is_before,
     "one_by_type": _not_just_the_one,
+}
+
+_TOLD: dict[Kind, Callable[[Audit, Expectation], bool]] = {
     "no_holes": _has_holes,
     "freshness": _is_old,
     "accounted": _does_not_add_up,
     "sum": _does_not_add_up,
 }
+"""What is said of a table as a whole: all of its rows are flagged, or none is."""
 
 
 def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:

@@ -1,5 +1,5 @@
-"""An expectation of our own for Great Expectations: no row has a flag. All flags of a table are counted in one pass,
-where each of its expectations on columns brings three counts of its own, in two passes.
+"""An expectation of our own for Great Expectations: no row has a flag, which is a bit of a column. All flags of a table
+are counted in one pass, where each of its expectations on columns brings three counts of its own, in two passes.
 """
 
 from typing import Any, ClassVar
@@ -17,10 +17,10 @@ _METRIC = "table.flagged_row_count"
 
 
 class FlaggedRowCount(TableMetricProvider):
-    """How many rows have the flag, a boolean column."""
+    """How many rows have the flag: the bit of that number in the column."""
 
     metric_name = _METRIC
-    value_keys = ("flag",)
+    value_keys = ("flags", "number")
 
     @metric_partial(
         engine=SparkDFExecutionEngine,
@@ -35,17 +35,19 @@ class FlaggedRowCount(TableMetricProvider):
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any],
     ) -> tuple[Column, dict[str, Any], dict[str, Any]]:
-        return F.count_if(F.col(metric_value_kwargs["flag"])), metric_domain_kwargs, {}
+        bit = F.lit(1 << metric_value_kwargs["number"]).cast("bigint")
+        return F.count_if(F.col(metric_value_kwargs["flags"]).bitwiseAND(bit) != 0), metric_domain_kwargs, {}
 
 
 class ExpectNoRowToBeFlagged(BatchExpectation):
     """Expect that no row has the flag."""
 
-    flag: str
+    flags: str
+    number: int
 
     metric_dependencies: ClassVar[tuple[str, ...]] = (_METRIC,)
-    success_keys: ClassVar[tuple[str, ...]] = ("flag",)
-    args_keys: ClassVar[tuple[str, ...]] = ("flag",)
+    success_keys: ClassVar[tuple[str, ...]] = ("flags", "number")
+    args_keys: ClassVar[tuple[str, ...]] = ("flags", "number")
 
     def _validate(
         self, metrics: dict[str, Any], runtime_configuration: dict[str, Any] | None = None, execution_engine: Any = None

@@ -13,7 +13,7 @@ from retail_etl import model
 from retail_etl.errors import StateError
 from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.schema import BATCH_ID, Column, StarTable
 from retail_etl.spark import CATALOG
 
 NAMESPACE = "star"
@@ -84,17 +84,24 @@ class Lake:
 
     def heads(self, table: StarTable) -> dict[str, int]:
         """Branch → snapshot id; without `main` while nothing was ever published."""
-        refs = self._spark.sql(f"SELECT name, snapshot_id FROM {self._name(table)}.refs").collect()
-        return {row.name: row.snapshot_id for row in refs}
+        return {name: ref.snapshotId() for name, ref in self._metadata(table).refs().items()}
 
-    def references(self, table: StarTable, seen_in: Callable[[StarTable], str]) -> dict[str, DataFrame]:
-        """`table.column` → its values, each once, for all that the table's columns refer to. `seen_in`: where."""
-        found: dict[str, DataFrame] = {}
-        for column in (column for column in table.columns if column.references):
-            target = model.STAR[column.referenced_table]
-            keys = self.rows(target, seen_in(target)).select(column.referenced_column)
-            found[column.references or ""] = keys.distinct() if target.is_fact else keys
-        return found
+    def _metadata(self, table: StarTable) -> Any:
+        """Iceberg's own object for the table, as it is now: it answers without a query."""
+        jvm: Any = self._spark._jvm
+        name = f"{CATALOG}.{self.namespace}.{table.name}"
+        loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, name)
+        loaded.refresh()
+        return loaded
+
+    def targets(self, seen_in: Callable[[StarTable], str], column: Column, referring: DataFrame) -> DataFrame:
+        """What a star table's column may hold (`target`), at least of what it does hold (`referring`, `target`).
+        `seen_in`: the reference that shows a table.
+        """
+        table = model.STAR[column.referenced_table]
+        rows = self.rows(table, seen_in(table))
+        near = self.near(table, rows, referring.select(F.col("target").alias(table.key)))
+        return (rows.limit(0) if near is None else near).select(F.col(column.referenced_column).alias("target"))
 
     # ------------------------------------------------------------------ writing on the branch of a batch
 
@@ -176,10 +183,8 @@ class Lake:
         return None if bounds.low is None else current.where(F.col(table.key).between(bounds.low, bounds.high))
 
     def _added_records(self, table: StarTable, snapshot_id: int) -> int:
-        summary = self._spark.sql(
-            f"SELECT summary['added-records'] FROM {self._name(table)}.snapshots WHERE snapshot_id = {snapshot_id}"
-        ).first()
-        return int(summary[0] or 0) if summary else 0
+        summary = self._metadata(table).snapshot(snapshot_id).summary()
+        return int(summary.get("added-records") or 0)
 
     # ------------------------------------------------------------------ all of it anew
 
@@ -254,8 +259,7 @@ class Lake:
     def _publish_table(self, table: StarTable, branch: str, snapshot_id: int, batch_id: int | None) -> None:
         heads = self.heads(table)
         main, is_as_audited = heads.get(MAIN), heads.get(branch) == snapshot_id
-        known = self._spark.sql(f"SELECT snapshot_id, parent_id FROM {self._name(table)}.snapshots").collect()
-        parents = {row.snapshot_id: row.parent_id for row in known}
+        parents = {known.snapshotId(): known.parentId() for known in self._metadata(table).snapshots()}
         if snapshot_id in _lineage(main, parents):
             pass
         elif is_as_audited and (main is None or main in _lineage(snapshot_id, parents)):

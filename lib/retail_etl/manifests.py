@@ -1,7 +1,7 @@
 """The state of a lake: which batches there are, and what is done with each. Without Spark, and for Python 3.9 as well.
 
-    raw/<table>/batch_id=<id>/part-*.json.gz     the rows, one JSON object a line
-    verdicts/batch_id=<id>/part-*.json.gz        which rows the raw gate set aside, and which came in again
+    raw/<table>/batch_id=<id>/part-*.txt.lz4     the rows, one JSON object a line
+    verdicts/batch_id=<id>/part-*.txt.lz4        which rows the raw gate set aside, and which came in again
     batches/<id>/claim.json                      the id is taken
     batches/<id>/<stage>.json                    the manifest: this stage is done with the batch
     batches/<id>/rejected.json                   a gate refused it; later stages skip it

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from pyspark.sql import Column as SparkColumn
@@ -15,11 +16,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
+from retail_etl import spark
 from retail_etl.audit import USUAL_TIMES, Audit, broken
 from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, requirement
 from retail_etl.runtime import Progress, side_by_side
-from retail_etl.validation import Validation, validate
+from retail_etl.validation import Validation, prepare, stumbled, validate
 
 SAMPLES = 5
 _CHANGES = "mend the rows in the source, and the next run reads them again; or change the rule in model.py"
@@ -57,13 +59,13 @@ class Outcome:
 
 @dataclass
 class Evaluation:
-    """What a gate found of one table. Until `close`, Spark keeps `looked_at`: of every row its key, what is to be
-    unique, and the flags; and `rows_at_fault`: those that break something.
+    """What a gate found of one table. Until `close`, Spark keeps `kept` (see `Audit.kept`), and `rows_at_fault`: those
+    that break something.
     """
 
     audit: Audit
     outcomes: list[Outcome]
-    looked_at: DataFrame
+    kept: DataFrame
     document: dict[str, Any] = field(default_factory=dict)
     rows_at_fault: DataFrame | None = None
 
@@ -84,7 +86,7 @@ class Evaluation:
 
     def close(self) -> None:
         """Give the kept rows' memory back."""
-        self.looked_at.unpersist()
+        self.kept.unpersist()
         if self.rows_at_fault is not None:
             self.rows_at_fault.unpersist()
 
@@ -98,29 +100,43 @@ def report(rejection: str, failures: Sequence[Outcome]) -> QualityError:
 # ---------------------------------------------------------------------------- evaluation
 
 
-def evaluate(audit: Audit) -> Evaluation:
-    """Evaluate what the model expects of the table.
+def keep(audit: Audit) -> DataFrame:
+    """Go over the table once, and keep what `evaluate` needs, until it is unpersisted.
+
+    StateError where an object is damaged; QualityError where a rule cannot be evaluated on a row.
+    """
+    kept = audit.kept().cache()
+    try:
+        kept.count()
+    except BaseException as error:
+        kept.unpersist()
+        if isinstance(error, spark.FAILURES):
+            raise stumbled(spark.full_text(error), f"The rows of {audit.table.name} could not be judged") from error
+        raise
+    return kept
+
+
+def evaluate(audit: Audit, kept: DataFrame | None = None) -> Evaluation:
+    """Evaluate what the model expects of the table. `kept`: what was kept of it; made here where it is None.
 
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
     """
-    # Great Expectations goes over the rows thrice. They are read once, and what is kept is narrow.
-    flagged = audit.flagged()
-    looked_at = flagged.select(*audit.looked_at()).cache()
+    kept = keep(audit) if kept is None else kept
     try:
-        return _evaluate(audit, flagged, looked_at)
+        return _evaluate(audit if audit.add_up is None else replace(audit, sums=audit.add_up(kept)), kept)
     except BaseException:
-        looked_at.unpersist()
+        kept.unpersist()
         raise
 
 
-def _evaluate(audit: Audit, flagged: DataFrame, looked_at: DataFrame) -> Evaluation:
+def _evaluate(audit: Audit, kept: DataFrame) -> Evaluation:
     since = time.monotonic()
     rules = audit.expectations()
-    validation = validate(audit, looked_at, rules)
+    validation = validate(audit, audit.looked_at(kept), rules)
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
-    at_fault = _rows_at_fault(audit, flagged, of_rows).cache() if of_rows else None
-    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else looked_at.count()
+    at_fault = _rows_at_fault(audit, kept, of_rows).cache() if of_rows else None
+    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else kept.count()
     counts, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
     seconds = round(time.monotonic() - since, 3)
     outcomes = []
@@ -131,25 +147,45 @@ def _evaluate(audit: Audit, flagged: DataFrame, looked_at: DataFrame) -> Evaluat
         elif rule in failed:
             outcome = _of_table(outcome, audit)
         outcomes.append(outcome)
-    return Evaluation(audit, outcomes, looked_at, _enriched(validation, outcomes), at_fault)
+    return Evaluation(audit, outcomes, kept, _enriched(validation, outcomes), at_fault)
 
 
-def evaluate_all(audits: Mapping[str, Callable[[], Audit]], progress: Progress) -> dict[str, Evaluation]:
-    """The same for many tables side by side."""
+def keep_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, DataFrame]:
+    """What `keep` gives, of many tables side by side."""
+    largest_first = sorted(audits, key=lambda name: -audits[name].rows)
+    kept: dict[str, DataFrame] = {}
+
+    def run(name: str) -> None:
+        progress.start(name, audits[name].rows)
+        kept[name] = keep(audits[name])
+
+    ready = Thread(target=prepare)
+    ready.start()
+    try:
+        side_by_side({name: partial(run, name) for name in largest_first})
+        ready.join()
+    except BaseException:
+        for frame in kept.values():
+            frame.unpersist()
+        raise
+    return kept
+
+
+def evaluate_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, Evaluation]:
+    """What `evaluate` gives, of many tables side by side."""
+    kept = keep_all(audits, progress)
 
     def run(name: str) -> Evaluation:
         since = time.monotonic()
-        audit = audits[name]()
-        progress.start(name, audit.rows)
-        evaluation = evaluate(audit)
-        progress.finish(name, audit.rows, time.monotonic() - since)
+        evaluation = evaluate(audits[name], kept[name])
+        progress.finish(name, audits[name].rows, time.monotonic() - since)
         return evaluation
 
     return side_by_side({name: partial(run, name) for name in audits})
 
 
-def _rows_at_fault(audit: Audit, frame: DataFrame, failed: Sequence[Expectation]) -> DataFrame:
-    rules = audit.expectations()
+def _rows_at_fault(audit: Audit, kept: DataFrame, failed: Sequence[Expectation]) -> DataFrame:
+    rules, frame = audit.expectations(), audit.flagged(kept, failed)
     numbers = [F.when(broken(audit, rule), F.lit(rules.index(rule))) for rule in failed]
     rows = frame.withColumn(_RULES, F.array_compact(F.array(*numbers))).where(F.size(_RULES) > 0)
     return rows.select(F.col(audit.key).alias("record_id"), _RULES, *(column.name for column in audit.table.columns))

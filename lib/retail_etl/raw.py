@@ -16,6 +16,8 @@ from retail_etl.schema import BATCH_ID, SourceTable
 __all__ = ["STAGES", "UNREADABLE", "Manifest", "RawZone", "now"]
 
 UNREADABLE = "_unreadable"
+CODEC = "lz4"
+"""How new objects are compressed, in Hadoop's framing. Old ones may be of another kind: each one's name tells."""
 
 
 class RawZone(Manifests):
@@ -26,7 +28,7 @@ class RawZone(Manifests):
     def write(self, rows: DataFrame, table: str, batch_id: int) -> dict[str, int]:
         """Write a frame of one string column, a JSON object a row. Gives object name → bytes."""
         name = folder(table, batch_id)
-        rows.write.option("compression", "gzip").text(self.storage.uri(name))
+        rows.write.option("compression", CODEC).text(self.storage.uri(name))
         return self.storage.sizes(name)
 
     def read(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
@@ -87,7 +89,7 @@ class RawZone(Manifests):
         name = f"verdicts/{BATCH_ID}={batch_id}/"
         # Not named by a manifest yet: what a run that was cut off left there did not happen.
         lines = events.coalesce(1).select(F.to_json(F.struct(*events.columns)).alias("value"))
-        lines.write.mode("overwrite").option("compression", "gzip").text(self.storage.uri(name))
+        lines.write.mode("overwrite").option("compression", CODEC).text(self.storage.uri(name))
         return self.storage.sizes(name)
 
     def verdicts(self, spark: SparkSession, batches: Iterable[int]) -> DataFrame:

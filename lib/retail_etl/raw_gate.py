@@ -3,7 +3,6 @@
 import time
 from datetime import datetime
 from functools import partial, reduce
-from threading import Lock
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -59,9 +58,7 @@ class _RawGate:
         self._before = zone.held()
         held = gates.held(job, zone, batch_id - 1)
         self._held = None if held is None else spark.settled(held)
-        self._keys: dict[str, DataFrame] = {}
-        self._one_at_a_time = Lock()
-        self._present: dict[str, DataFrame] = {}  # what the gate looked at, its keys among it
+        self._kept: dict[str, DataFrame] = {}  # see `Audit.kept`
         self._bad: dict[str, DataFrame] = {}  # `record_id`, `reasons`, `waits`, `row`
         self._events: dict[str, DataFrame] = {}  # `model.QUARANTINE`
         self._excluded: dict[str, int] = {}
@@ -72,8 +69,10 @@ class _RawGate:
         since = time.monotonic()
         referring = {name: {rule.referenced_table for rule in _referring(model.SOURCE[name])} for name in self.rows}
         in_order = sorted(self.rows, key=_depth)
+        audits = {name: self._audit(model.SOURCE[name]) for name in in_order}
+        self._kept = quality.keep_all(audits, self._job.progress)
         evaluations = runtime.side_by_side(
-            {name: partial(self._evaluate, model.SOURCE[name]) for name in in_order},
+            {name: partial(self._evaluate, audits[name]) for name in in_order},
             after=lambda name: referring[name] & self.rows.keys(),
         )
         crowds = [_crowd(evaluations[name], count) for name, count in self.set_aside.items() if not self._may(name)]
@@ -82,15 +81,12 @@ class _RawGate:
     def _may(self, name: str) -> bool:
         return name in self._accepts["accept_quarantine"] or self.set_aside[name] <= quarantine.limit(self.rows[name])
 
-    def _evaluate(self, table: SourceTable) -> Evaluation:
-        since = time.monotonic()
-        self._job.progress.start(table.name, self.rows[table.name])
-        audit = self._audit(table)
-        evaluation = quality.evaluate(audit)
-        self._present[table.name] = evaluation.looked_at
+    def _evaluate(self, audit: Audit) -> Evaluation:
+        since, name = time.monotonic(), audit.table.name
+        evaluation = quality.evaluate(audit, self._kept[name])
         if not any(outcome.rejects for outcome in evaluation.outcomes):
-            self._judge(table, evaluation)
-        self._job.progress.finish(table.name, audit.rows, time.monotonic() - since)
+            self._judge(model.SOURCE[name], evaluation)
+        self._job.progress.finish(name, audit.rows, time.monotonic() - since)
         return evaluation
 
     def _audit(self, table: SourceTable) -> Audit:
@@ -100,42 +96,40 @@ class _RawGate:
             self._zone.read(self._job.spark, table, self._extract),
             self.rows[table.name],
             unreadable=UNREADABLE,
-            references={column.references or "": self._targets(table, column) for column in _referring(table)},
+            targets=partial(self._targets, table),
             usual_rows=None if table.name in self._accepts["accept_volume"] else self._usual.get(table.name),
             hours_old=_hours_old(entry.get("greatest_last_updated"), self._extract["snapshot"]["taken_at"]),
         )
 
     # ------------------------------------------------------------------ references
 
-    def _targets(self, table: SourceTable, column: Column) -> DataFrame:
-        """The keys that the column may hold."""
-        name = column.referenced_table
-        target = model.SOURCE[name]
+    def _targets(self, table: SourceTable, column: Column, referring: DataFrame) -> DataFrame:
+        """What the column may hold (`target`), at least of what it does hold."""
+        target = model.SOURCE[column.referenced_table]
         if table.extract == "snapshot":  # it is joined to the other table's rows as they are now
-            rows = self._zone.full_copy(self._job.spark, target, self._extract)
-            now = self._held_now(name)
-            return rows if now is None else quarantine.without(rows, now, target.key)
-        with self._one_at_a_time:  # orders of both kinds refer to the same tables
-            if name not in self._keys:
-                self._keys[name] = self._known(target)
-        return self._keys[name]
+            rows, now = self._zone.full_copy(self._job.spark, target, self._extract), self._held_now(target.name)
+            known = rows if now is None else quarantine.without(rows, now, target.key)
+        else:
+            known = self._known(target, referring)
+        return known.select(F.col(column.referenced_column).alias("target"))
 
-    def _known(self, target: SourceTable) -> DataFrame:
+    def _known(self, target: SourceTable, referring: DataFrame) -> DataFrame:
         """The keys that an incremental table may refer to: of rows that the star shows, or will when it has taken what
         was let through before, and of this batch's own.
         """
         name, star = target.name, model.SHOWN_BY[target.name]
         waiting = [batch_id for batch_id in self._zone.unfinished("publish") if batch_id < self._batch_id]
-        shown = self.lake.rows(star, self.lake.latest(star, waiting)).select(F.col(star.key).alias(target.key))
-        frames = [shown.select(F.col(target.key).cast("bigint"))]
+        shown = self.lake.rows(star, self.lake.latest(star, waiting))
+        near = self.lake.near(star, shown, referring.select(F.col("target").alias(star.key)))
+        frames = [] if near is None else [near.select(F.col(star.key).cast("bigint").alias(target.key))]
         for batch_id in gates.judged_only(self._zone, self._batch_id - 1):
             extract = self._zone.expect_manifest(batch_id, "extract")
             if extract["tables"][name]["rows"]:
                 frames.append(gates.accepted(self._job, self._zone, target, extract).select(target.key))
         if self.rows.get(name):
-            keys = self._present[name].select(target.key)
+            keys = self._kept[name].select(target.key)
             frames.append(quarantine.without(keys, self._bad[name], target.key) if name in self._bad else keys)
-        return spark.settled(reduce(DataFrame.unionByName, frames).distinct())
+        return reduce(DataFrame.unionByName, frames or [shown.limit(0).select(F.col(star.key).alias(target.key))])
 
     # ------------------------------------------------------------------ quarantine
 
@@ -164,7 +158,7 @@ class _RawGate:
             found.append(quarantine.set_aside(table.name, bad, before))
         if before is not None:
             entry = self._extract["tables"][table.name]
-            present = evaluation.looked_at.select(F.col(table.key).alias("record_id"))
+            present = evaluation.kept.select(F.col(table.key).alias("record_id"))
             found.append(
                 quarantine.left(table.name, before, self._bad.get(table.name), present, entry.get("complete", []))
             )
@@ -212,7 +206,7 @@ class _RawGate:
     def close(self, findings: Findings) -> None:
         """Give the memory of kept rows back."""
         findings.close()
-        kept = (*self._bad.values(), *self._events.values(), *self._keys.values())
+        kept = (*self._bad.values(), *self._events.values())
         for frame in (*kept, *(() if self._held is None else (self._held,))):
             frame.unpersist()
 

@@ -55,6 +55,17 @@ LOCAL = {
 }
 """What suits one machine."""
 
+PATIENT_COMPILER = (
+    "-XX:Tier4InvocationThreshold=200000",
+    "-XX:Tier4MinInvocationThreshold=50000",
+    "-XX:Tier4CompileThreshold=400000",
+    "-XX:Tier4BackEdgeThreshold=200000",
+)
+"""The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
+each row. Else it takes as many seconds of a run's first minute as the rows do, and most of them for Spark's own parser,
+planner and compiler.
+"""
+
 
 def settings() -> dict[str, str]:
     """What holds in every session, on Glue too: Terraform puts the same file into the jobs' `--conf`.
@@ -187,7 +198,8 @@ def _standard_output_kept_clean() -> Iterator[None]:
 
 def _java_options() -> str:
     # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
-    options = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+    logging = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
+    options = " ".join((*PATIENT_COMPILER, logging))
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")
     return f"{options} -Djavax.net.ssl.trustStore={store}" if store.exists() else options
@@ -212,12 +224,12 @@ def explained() -> Iterator[None]:
 
 def said_by(kind: str, error: Exception) -> str | None:
     """What a Java exception of that class says in the error's chain of causes; None where there is none in it."""
-    found = re.search(rf"\b{re.escape(kind)}: (.+)", _whole_text(error))
+    found = re.search(rf"\b{re.escape(kind)}: (.+)", full_text(error))
     return found.group(1).strip().rstrip(".") if found else None
 
 
 def _root_cause(error: Exception) -> str:
-    return root_cause(_whole_text(error)) or type(error).__name__
+    return root_cause(full_text(error)) or type(error).__name__
 
 
 def root_cause(text: str) -> str:
@@ -230,8 +242,8 @@ def root_cause(text: str) -> str:
     return said.strip().rstrip(".")
 
 
-def _whole_text(error: Exception) -> str:
-    """With the causes, which PySpark keeps beside the text where it has an exception of its own for the first one."""
+def full_text(error: Exception) -> str:
+    """What it says, and its causes, which PySpark keeps beside the text where it has an exception for the first one."""
     return f"{error}\n{getattr(error, '_stackTrace', None) or ''}"
 
 

@@ -9,8 +9,8 @@ from functools import partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import gates, model, quality, runtime
-from retail_etl.audit import Audit
+from retail_etl import gates, model, quality
+from retail_etl.audit import Audit, Sums
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
 from retail_etl.history import latest
@@ -19,9 +19,6 @@ from retail_etl.quality import Outcome
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
-
-Sums = dict[str, tuple[Decimal, Decimal]]
-"""`rows` or a column → what the raw gate let through, and what the star shows."""
 
 
 def run(job: Job, zone: RawZone, batch_id: int) -> int:
@@ -51,28 +48,43 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
 def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manifest) -> Findings:
     since = time.monotonic()
     let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
-    facts = [table for table in model.STAR.values() if table.is_fact and table.sources[0] in let_through]
-    sums: dict[str, Sums] = runtime.side_by_side(
-        {table.name: partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]]) for table in facts}
-    )
-    audits = {name: partial(_audit, lake, batch_id, name, written, sums.get(name, {})) for name in written}
+    audits = {name: _audit(job, zone, lake, batch_id, name, written) for name in written}
     evaluations = quality.evaluate_all(audits, job.progress)
-    unwritten = [_accounted(name, found) for name, found in sums.items() if name not in written]
+    of_facts = (table for table in model.STAR.values() if table.is_fact and table.name not in written)
+    unwritten = [
+        _accounted(table.name, _sums(job, zone, lake, batch_id, table, let_through[table.sources[0]], None))
+        for table in of_facts
+        if table.sources[0] in let_through
+    ]
     return Findings("star", batch_id, evaluations, unwritten, since)
 
 
-def _audit(lake: Lake, batch_id: int, name: str, written: Manifest, sums: Sums) -> Audit:
+def _audit(job: Job, zone: RawZone, lake: Lake, batch_id: int, name: str, written: Manifest) -> Audit:
     table = model.STAR[name]
     whole = lake.rows(table, lake.latest(table, [batch_id]))
-    references = lake.references(table, lambda target: lake.latest(target, [batch_id]))
     rows = whole.where(whole[BATCH_ID] == batch_id)
-    return Audit(table, rows, written[name]["rows"], references=references, whole=whole, sums=sums)
+    let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
+    add_up = None
+    if table.is_fact and table.sources[0] in let_through:
+        add_up = partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]])
+    targets = partial(lake.targets, lambda target: lake.latest(target, [batch_id]))
+    return Audit(table, rows, written[name]["rows"], targets=targets, whole=whole, add_up=add_up)
 
 
-def _sums(job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, let_through: dict[str, str]) -> Sums:
-    """What was let through must be there: as a version of this batch, or as the one that is current and its equal."""
+def _sums(
+    job: Job,
+    zone: RawZone,
+    lake: Lake,
+    batch_id: int,
+    table: StarTable,
+    let_through: dict[str, str],
+    written: DataFrame | None,
+) -> Sums:
+    """What was let through must be there: as a version of this batch, or as the one that is current and its equal.
+    `written`: what the batch wrote, as a gate keeps it; None where it wrote nothing of the table.
+    """
     whole = lake.rows(table, lake.latest(table, [batch_id]))
-    here = gates.sums(table, whole.where(F.col(BATCH_ID) == batch_id))
+    here = gates.sums(table, whole.limit(0) if written is None else written)
     if here["rows"] != int(let_through["rows"]):
         here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, whole))
     return {name: (Decimal(let_through[name]), total) for name, total in here.items()}

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 
 from retail_etl import spark
 from retail_etl.audit import Audit, expect
-from retail_etl.errors import QualityError, StateError
+from retail_etl.errors import QualityError, RetailEtlError, StateError
 from retail_etl.expectations import Expectation
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Validation:
 
 
 def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Validation:
-    """Evaluate the rules on `audit.flagged()`.
+    """Evaluate the rules on a frame of `audit.looked_at`.
 
     QualityError where fewer were evaluated than were asked for, or one of them raised.
     """
@@ -57,14 +57,7 @@ def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Va
         config = outcome.expectation_config
         rule = rules[((config and config.meta) or {})["number"]]
         if raised := _exception(outcome.exception_info or {}):
-            if unreadable := re.search(r"while reading file (\S+)\.\s", raised):
-                raise StateError(
-                    f"{unreadable.group(1)} cannot be read: its bytes are not as they were written. "
-                    "The next run reads the source again; or restore it."
-                )
-            raise QualityError(
-                f"Great Expectations could not evaluate {audit.table.name}.{rule}: {spark.root_cause(raised)}"
-            )
+            raise stumbled(raised, f"Great Expectations could not evaluate {audit.table.name}.{rule}")
         holds[rule] = bool(outcome.success)
     if missing := [str(rule) for rule in rules if rule not in holds]:
         raise QualityError(
@@ -78,6 +71,21 @@ def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Va
             "suite_name": audit.table.name,
         },
     )
+
+
+def stumbled(raised: str, at: str) -> RetailEtlError:
+    """What to raise where Spark failed with this text: StateError where an object's bytes are damaged."""
+    if unreadable := re.search(r"while reading file (\S+)\.\s", raised):
+        return StateError(
+            f"{unreadable.group(1)} cannot be read: its bytes are not as they were written. "
+            "The next run reads the source again; or restore it."
+        )
+    return QualityError(f"{at}: {spark.root_cause(raised)}")
+
+
+def prepare() -> None:
+    """Get Great Expectations ready, which takes seconds: in another thread, while Spark reads what it will judge."""
+    _context()
 
 
 def _exception(info: Mapping[str, Any]) -> str | None:

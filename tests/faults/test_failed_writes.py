@@ -75,7 +75,7 @@ def test_what_a_full_disk_did_not_take_is_written_by_the_next_run(world: World) 
     with full_for_the_manifest_of("extract"):
         _assert_failed(world.run(), ["succeeded", "failed", *["skipped"] * 4])
     assert [zone.manifest(batch_id, "extract") for batch_id in (1, 2)] == [None, None]
-    assert not list(Path(world.lake, "raw", "design", "batch_id=1").rglob("*.gz"))
+    assert not list(Path(world.lake, "raw", "design", "batch_id=1").rglob("*.lz4"))
 
     # What it finished is what the later stages take up again.
     assert world.run_job("extract").batch_id == 3

@@ -3,12 +3,10 @@
 Nothing of it is shown, one sentence says why, and the next run reads all of it again.
 """
 
-import gzip
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from retail_etl.raw import RawZone
 from scripts.workflow import Run
 from tests.integration.bad_rows import Row, insert, payment, purchase_order, relax, relax_keys, row, sales_order, staff
 from tests.integration.world import SOURCE_ROWS, World
+from tests.raw_objects import packed, read_lines
 
 SLACK = random.Random(1).randbytes(400).hex()
 """An unknown column of each row. What is spoilt loses it, and so has room to be padded to the size that it had."""
@@ -44,21 +43,10 @@ def _rewritten(change: Callable[[list[str]], list[str]]) -> Callable[[Path], Non
     """Change the object's lines; what is written has the bytes that it had, so that its size tells nothing."""
 
     def damage(part: Path) -> None:
-        size = part.stat().st_size
-        lines = change(gzip.decompress(part.read_bytes()).decode().replace(SLACK, "").splitlines(keepends=True))
-        padding = size - len(_zipped(lines, "")) - 1
-        assert padding > 0
-        part.write_bytes(_zipped(lines, "x" * padding))
+        lines = change([line.replace(SLACK, "") for line in read_lines(part)])
+        part.write_bytes(packed("".join(lines), part.stat().st_size))
 
     return damage
-
-
-def _zipped(lines: list[str], name: str) -> bytes:
-    """The lines as gzip with a file name in its header, which takes a byte more than it is long."""
-    buffer = BytesIO()
-    with gzip.GzipFile(name, "wb", fileobj=buffer, mtime=0) as file:
-        file.write("".join(lines).encode())
-    return buffer.getvalue()
 
 
 def _half_a_line(lines: list[str]) -> list[str]:

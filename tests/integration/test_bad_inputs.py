@@ -1,6 +1,5 @@
 """Hundreds of bad rows beside good ones: each is where it belongs, says why, and comes in when it is mended."""
 
-import gzip
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from retail_etl.schema import DATE, DATE_TEXT, TEXT, TIME, Column
 from tests.integration.bad_inputs import BROKEN_LATER, CROWD, INPUTS, MENDED, NEW_LATER, RELEASED
 from tests.integration.bad_rows import Input, crowd, insert, purchase_order, relax, replace
 from tests.integration.world import SOURCE_ROWS, World
+from tests.raw_objects import read_lines
 
 LARGE = {"sales_order": 100, "purchase_order": 200, "transaction": 40, "payment": 70}  # and a good row of each
 MADE_OF = {table.sources[0]: table for table in model.STAR.values() if table.sources}
@@ -160,8 +160,8 @@ def _raw_lines(world: World) -> dict[Place, str]:
     lines: dict[Place, str] = {}
     for part in (Path(world.lake) / "raw").glob("*/batch_id=1/part-*"):
         table = part.parent.parent.name
-        for line in gzip.decompress(part.read_bytes()).decode().split("\n")[:-1]:
-            lines[table, json.loads(line)[model.SOURCE[table].key]] = line
+        for line in read_lines(part):
+            lines[table, json.loads(line)[model.SOURCE[table].key]] = line.removesuffix("\n")
     return lines
 
 

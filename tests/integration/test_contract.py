@@ -1,6 +1,5 @@
 """What source or warehouse change about their columns: kept, read as it is, or refused before a row is touched."""
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from retail_etl.source import open_snapshot
 from retail_etl.warehouse import open_warehouse
 from scripts.workflow import Run
 from tests.integration.world import SOURCE_ROWS, World
+from tests.raw_objects import read_lines
 
 CHANGE = "UPDATE design SET design_name = design_name || '!'"
 NEW = (
@@ -34,7 +34,7 @@ def _manifest(world: World, batch_id: int) -> Manifest:
 
 def _lines(world: World, table: str, batch_id: int) -> list[dict[str, Any]]:
     folder = Path(world.lake) / "raw" / table / f"batch_id={batch_id}"
-    return [json.loads(line) for part in sorted(folder.glob("part-*")) for line in gzip.open(part, "rt")]
+    return [json.loads(line) for part in sorted(folder.glob("part-*")) for line in read_lines(part)]
 
 
 def _refusal(world: World) -> str:

@@ -1,6 +1,5 @@
 """What is read of the source: the model's tables alone, in one moment, by key ranges, with no right but SELECT."""
 
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from retail_etl import model, source_rows, spark
 from retail_etl.raw import RawZone
 from retail_etl.source import open_snapshot
 from tests.integration.world import SOURCE_ROWS, World
+from tests.raw_objects import read_lines
 
 ORDERS = (
     "INSERT INTO sales_order SELECT n, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
@@ -23,7 +23,7 @@ ORDERS = (
 
 def _lines(world: World, table: str, batch_id: int = 1) -> list[dict[str, object]]:
     folder = Path(world.lake) / "raw" / table / f"batch_id={batch_id}"
-    return [json.loads(line) for part in sorted(folder.glob("part-*")) for line in gzip.open(part, "rt")]
+    return [json.loads(line) for part in sorted(folder.glob("part-*")) for line in read_lines(part)]
 
 
 @pytest.mark.integration

@@ -76,14 +76,14 @@ def _leave_behind(world: World) -> set[str]:
     died = zone.claim()
     zone.note(died, "rejected", {"batch_id": died, "reason": "it follows another one"})
     gone = {
-        f"raw/design/batch_id={died}/part-00000.txt.gz",
-        f"raw/design/batch_id={died}/.part-00000.txt.gz.crc",
-        f"raw/payment/batch_id={died}/_temporary/0/part-00000.txt.gz",
-        f"verdicts/batch_id={died}/part-00000.json.gz",
+        f"raw/design/batch_id={died}/part-00000.txt.lz4",
+        f"raw/design/batch_id={died}/.part-00000.txt.lz4.crc",
+        f"raw/payment/batch_id={died}/_temporary/0/part-00000.txt.lz4",
+        f"verdicts/batch_id={died}/part-00000.txt.lz4",
         f"batches/{died}/.abc.tmp",
         "star/fact_payment/data/00000-of-nobody.parquet",
     }
-    kept = {f"raw/design/batch_id={died}/part-00001.txt.gz", "star/fact_payment/data/00001-of-nobody.parquet"}
+    kept = {f"raw/design/batch_id={died}/part-00001.txt.lz4", "star/fact_payment/data/00001-of-nobody.parquet"}
     for name in gone | kept:
         path = Path(world.lake) / name
         path.parent.mkdir(parents=True, exist_ok=True)

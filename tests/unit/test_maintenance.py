@@ -33,16 +33,16 @@ def test_only_what_no_manifest_can_name_is_debris(monkeypatch: pytest.MonkeyPatc
         for batch, manifests in OF_A_BATCH.items():
             for name in manifests:
                 storage.create(f"batches/{batch}/{name}.json", b"{}")
-            storage.create(f"raw/design/batch_id={batch}/part-0.txt.gz", b"rows")
-            storage.create(f"raw/sales_order/batch_id={batch}/_temporary/0/part-0.txt.gz", b"rows")
-            storage.create(f"verdicts/batch_id={batch}/part-0.json.gz", b"rows")
+            storage.create(f"raw/design/batch_id={batch}/part-0.txt.lz4", b"rows")
+            storage.create(f"raw/sales_order/batch_id={batch}/_temporary/0/part-0.txt.lz4", b"rows")
+            storage.create(f"verdicts/batch_id={batch}/part-0.txt.lz4", b"rows")
         assert debris(storage, datetime.now(UTC) - SOON) == {}
         found = debris(storage, datetime.now(UTC) + SOON)
         assert set(found) == {
-            "raw/design/batch_id=2/part-0.txt.gz",
-            "raw/sales_order/batch_id=2/_temporary/0/part-0.txt.gz",
-            "verdicts/batch_id=2/part-0.json.gz",
-            "verdicts/batch_id=3/part-0.json.gz",
+            "raw/design/batch_id=2/part-0.txt.lz4",
+            "raw/sales_order/batch_id=2/_temporary/0/part-0.txt.lz4",
+            "verdicts/batch_id=2/part-0.txt.lz4",
+            "verdicts/batch_id=3/part-0.txt.lz4",
         }
         storage.remove(list(found))
         assert debris(storage, datetime.now(UTC) + SOON) == {}
