@@ -46,9 +46,12 @@ def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew:
         job.progress.finish(table.name, staged, time.monotonic() - since)
         return staged
 
-    facts_first = sorted(model.WAREHOUSE.values(), key=lambda table: not (table.is_fact or table.large))
-    staged = runtime.side_by_side({table.name: partial(stage, table) for table in facts_first})
-    return warehouse.rebuild(batches, staged, partial(_audit, lake)) if anew else warehouse.commit(batches, staged)
+    # Dimensions first, for facts refer to them; beside the large one there is time for all the small ones.
+    in_order = sorted(model.WAREHOUSE.values(), key=lambda table: (table.is_fact, not table.large))
+    with runtime.started({table.name: partial(stage, table) for table in in_order}) as staged:
+        if anew:
+            return warehouse.rebuild(batches, staged, partial(_audit, lake))
+        return warehouse.commit(batches, staged)
 
 
 def _audit(lake: Lake, query: Callable[[str], Any]) -> None:

@@ -170,6 +170,12 @@ class Database:
         return context
 
 
+def is_in_use(error: DatabaseError) -> bool:
+    """Whether a lock was not to be had at once, for somebody uses the table."""
+    said = error.__cause__.args[0] if isinstance(error.__cause__, ServerError) and error.__cause__.args else None
+    return isinstance(said, dict) and said.get("C") == "55P03"
+
+
 def close(connection: pg8000.native.Connection) -> None:
     """Close it; one that is lost is closed already, and what lost it has been told."""
     with suppress(*FAILURES):

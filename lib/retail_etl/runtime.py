@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TypeVar
@@ -14,7 +15,7 @@ from retail_etl import job, lease, spark
 from retail_etl.errors import ConfigurationError
 from retail_etl.job import NOTHING_TO_DO, BareJob, Progress, Result
 
-__all__ = ["NOTHING_TO_DO", "Job", "Progress", "Result", "main", "parse_options", "side_by_side"]
+__all__ = ["NOTHING_TO_DO", "Job", "Progress", "Result", "main", "parse_options", "side_by_side", "started"]
 
 _T = TypeVar("_T")
 
@@ -70,6 +71,27 @@ def _run_alone(run: Callable[[Job], Result], one: Job) -> Result:
         raise ConfigurationError(f"--wait_minutes {minutes} is no number of minutes.")
     with lease.hold(one.option("lake"), one.name, timedelta(minutes=int(minutes))), spark.explained():
         return run(one)
+
+
+@contextmanager
+def started(tasks: Mapping[str, Callable[[], _T]]) -> Iterator[dict[str, Callable[[], _T]]]:
+    """Call the tasks in threads, as many at once as there are cores, the first ones first, while the block runs. Gives,
+    for each, what waits for it: that returns what it returned, and raises what it raised.
+
+    Where the block is left by an error, the tasks that had not begun are left out.
+    """
+
+    def call(name: str) -> _T:
+        spark.describe(name)
+        return tasks[name]()
+
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        futures = {name: pool.submit(call, name) for name in tasks}
+        try:
+            yield {name: future.result for name, future in futures.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def side_by_side(

@@ -7,25 +7,24 @@ etl.deleted_record, etl.missing      when source rows were found missing or back
 etl.staging_*                        what COPY brings, before the transaction takes it over
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from io import BytesIO
-from itertools import chain
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pg8000.native import Connection
 from pyspark.sql import DataFrame
 
 from retail_etl import ledger, model
 from retail_etl.errors import DatabaseError, StateError
+from retail_etl.first_load import Aside, put_aside
 from retail_etl.ledger import CONTROL, LEDGER
 from retail_etl.postgres import FAILURES, Database, close, names, quoted
-from retail_etl.schema import BATCH_ID, KeyRange, StarTable
+from retail_etl.postgres_copy import copy
+from retail_etl.schema import BATCH_ID, TIME, KeyRange, StarTable
 from retail_etl.warehouse_ddl import check, ddl, qualified
 
-if TYPE_CHECKING:
-    from pyarrow import RecordBatch
+Staged = Mapping[str, Callable[[], int]]
+"""Table name → what waits until the table is staged, and gives the number of its rows."""
 
 LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
 
@@ -37,7 +36,6 @@ class Warehouse:
         self._database = database
         self._connection = connection
         self._lake_id = lake_id
-        self._one_at_a_time = Lock()
         if not self._run("SELECT pg_try_advisory_lock(:lock)", lock=LOCK)[0][0]:
             raise StateError(f"Another load works on the {database}: wait until it is done, then run again.")
         self._create_missing()
@@ -51,51 +49,89 @@ class Warehouse:
 
         Gives the number of rows; StateError where staging holds another number than Spark sent.
         """
-        staging = quoted(CONTROL, f"staging_{table.name}")
+        staging = _staging(table)
         columns = ", ".join(f"{quoted(column.name)} {column.type.warehouse}" for column in table.columns)
-        self._run(f"DROP TABLE IF EXISTS {staging}")
-        self._run(f"CREATE UNLOGGED TABLE {staging} ({columns}, {quoted(BATCH_ID)} bigint)")
-        sent = copy(rows.select(*table.column_names, BATCH_ID), self._database, staging)
-        staged = self._run(f"SELECT count(*) FROM {staging}")[0][0]
+        # Not on the connection of the transaction, which is at work meanwhile: others must see what is made here.
+        self._database.query(
+            f"CREATE UNLOGGED TABLE {staging} ({columns}, {quoted(BATCH_ID)} bigint)",
+            first=("SET client_min_messages TO warning", f"DROP TABLE IF EXISTS {staging}"),
+        )
+        times = [column.name for column in table.columns if column.type is TIME]
+        sent = copy(rows.select(*table.column_names, BATCH_ID), self._database, staging, times)
+        staged = self._database.query(f"SELECT count(*) FROM {staging}")[0][0]
         if staged != sent:
             raise StateError(f"{staging} holds {staged:,} rows where {sent:,} were sent: run again.")
         return sent
 
     def rebuild(
-        self, batches: Sequence[int], staged: Mapping[str, int], audit: Callable[[Callable[[str], Any]], None]
+        self, batches: Sequence[int], staged: Staged, audit: Callable[[Callable[[str], Any]], None]
     ) -> dict[str, int]:
-        """Put what was staged, which is all of the lake, in the place of all that is here, in one transaction.
+        """Put what is staged, which is all of the lake, in the place of all that is here, in one transaction.
 
         `audit` is given a function that queries the new state, and raises where it is not right: then nothing was done.
         Readers see the old state until the commit, and the tables with their rights stay. Gives the rows per table.
         """
-        with self._transaction():
-            for table in reversed(model.WAREHOUSE.values()):
-                self._run(f"DELETE FROM {qualified(table)}")
-                if table.serial:
-                    places = {"name": qualified(table), "column": table.serial}
-                    ((sequence,),) = self._run("SELECT pg_get_serial_sequence(:name, :column)", **places)
-                    self._run(f"ALTER SEQUENCE {sequence} RESTART")
-            self._run(f"DELETE FROM {LEDGER}")
-            written = self._take_over_all(batches, staged)
-            audit(self._run)
+        written = self._load_first(batches, staged, audit)
+        if written is None:
+            _wait_for(staged)
+            with self._transaction():
+                self._empty()
+                written = self._take_over_all(batches, staged)
+                audit(self._run)
         return written
 
-    def commit(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
-        """Take over what was staged, in one transaction with the ledger. Gives the rows written per table."""
-        with self._transaction():
-            return self._take_over_all(batches, staged)
+    def commit(self, batches: Sequence[int], staged: Staged) -> dict[str, int]:
+        """Take over what is staged, in one transaction with the ledger. Gives the rows written per table."""
+        written = self._load_first(batches, staged)
+        if written is None:
+            _wait_for(staged)
+            with self._transaction():
+                written = self._take_over_all(batches, staged)
+        return written
 
-    def _take_over_all(self, batches: Sequence[int], staged: Mapping[str, int]) -> dict[str, int]:
-        written = {table.name: self._take_over(table) for table in model.WAREHOUSE.values() if staged.get(table.name)}
+    def _load_first(
+        self,
+        batches: Sequence[int],
+        staged: Staged,
+        audit: Callable[[Callable[[str], Any]], None] = lambda query: None,
+    ) -> dict[str, int] | None:
+        """Where the warehouse holds nothing yet: take over each table as soon as it is staged, while others still are.
+        Else None, and nothing was done.
+        """
+        with self._transaction():
+            aside = put_aside(self._run)
+            if aside is None:
+                return None
+            written = self._take_over_all(batches, staged, aside)
+            audit(self._run)
+            return written
+
+    def _empty(self) -> None:
+        for table in reversed(model.WAREHOUSE.values()):
+            self._run(f"DELETE FROM {qualified(table)}")
+            if table.serial:
+                places = {"name": qualified(table), "column": table.serial}
+                ((sequence,),) = self._run("SELECT pg_get_serial_sequence(:name, :column)", **places)
+                self._run(f"ALTER SEQUENCE {sequence} RESTART")
+        self._run(f"DELETE FROM {LEDGER}")
+
+    def _take_over_all(self, batches: Sequence[int], staged: Staged, aside: Aside | None = None) -> dict[str, int]:
+        """`aside`: what comes back when a table's rows are there; None where tables hold rows already."""
+        written = {}
+        for table in model.WAREHOUSE.values():
+            if staged[table.name]():
+                insert = _merge(table) if aside is None else _fill(table, batches)
+                written[table.name] = self._take_over(insert)
+            for statement in (aside or {}).get(table.name, ()):
+                self._run(statement)
         for batch_id in batches:
             self._run(
                 f"INSERT INTO {LEDGER} (batch_id, lake_id) VALUES (:batch_id, :lake_id)",
                 batch_id=batch_id,
                 lake_id=self._lake_id,
             )
-        for name in staged:
-            self._run(f"DROP TABLE {quoted(CONTROL, f'staging_{name}')}")
+        for table in model.WAREHOUSE.values():
+            self._run(f"DROP TABLE {_staging(table)}")
         return written
 
     def repair(self, table: StarTable, ranges: Sequence[KeyRange], rows: DataFrame, records: DataFrame) -> None:
@@ -104,35 +140,21 @@ class Warehouse:
         """
         self.stage(table, rows)
         self.stage(model.DELETED_RECORD, records)
-        staging = quoted(CONTROL, f"staging_{table.name}")
+        staging = _staging(table)
         key, source = quoted(table.key), table.sources[0].replace("'", "''")
         # Facts refer to dimension rows, so those that stay are updated in place.
         gone = "" if table.is_fact else f" AND {key} NOT IN (SELECT {key} FROM {staging})"
         with self._transaction():
             self._run(f"DELETE FROM {qualified(table)} WHERE ({_between(table.key, ranges)}){gone}")
-            self._take_over(table)
+            self._take_over(_merge(table))
             self._run(
                 f"DELETE FROM {qualified(model.DELETED_RECORD)} "
                 f"WHERE table_name = '{source}' AND ({_between(model.DELETED_RECORD.key, ranges)})"
             )
-            self._take_over(model.DELETED_RECORD)
+            self._take_over(_merge(model.DELETED_RECORD))
             self._run(f"DROP TABLE {staging}")
 
-    def _take_over(self, table: StarTable) -> int:
-        columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
-        target, staging = qualified(table), quoted(CONTROL, f"staging_{table.name}")
-        # Trailing zeros are a habit of the lake's decimals and say nothing.
-        decimals = {column.name for column in table.columns if column.type.precision}
-        values = ", ".join(f"trim_scale({quoted(name)})" if name in decimals else quoted(name) for name in columns)
-        order = names((BATCH_ID, table.key))
-        insert = f"INSERT INTO {target} ({names(columns)}) SELECT {values} FROM {staging} ORDER BY {order}"
-        if not (table.is_fact or table.is_control):
-            others = [name for name in columns if name != table.key]
-            insert += (
-                f" ON CONFLICT ({quoted(table.key)}) DO UPDATE SET "
-                + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
-                + f" WHERE ({names(others, f'{quoted(table.name)}.')}) IS DISTINCT FROM ({names(others, 'excluded.')})"
-            )
+    def _take_over(self, insert: str) -> int:
         self._run(insert)
         return int(self._connection.row_count)
 
@@ -160,11 +182,10 @@ class Warehouse:
         self._run("COMMIT")
 
     def _run(self, sql: str, **values: Any) -> Any:
-        with self._one_at_a_time:  # tables are staged side by side
-            try:
-                return self._connection.run(sql, **values)
-            except FAILURES as error:
-                raise self._database.explain(error) from error
+        try:
+            return self._connection.run(sql, **values)
+        except FAILURES as error:
+            raise self._database.explain(error) from error
 
 
 @contextmanager
@@ -178,48 +199,43 @@ def open_warehouse(database: Database, lake_id: str) -> Iterator[Warehouse]:
         close(connection)
 
 
+def _staging(table: StarTable) -> str:
+    return quoted(CONTROL, f"staging_{table.name}")
+
+
+def _wait_for(staged: Staged) -> None:
+    """Until all is staged: a transaction that has nothing to do for long only keeps the server from cleaning up."""
+    for rows in staged.values():
+        rows()
+
+
+def _insert(table: StarTable) -> str:
+    """The statement that writes what was staged, in no order yet."""
+    columns = (*table.column_names, *((BATCH_ID,) if table.is_control else ()))
+    # Trailing zeros are a habit of the lake's decimals and say nothing.
+    decimals = {column.name for column in table.columns if column.type.precision}
+    values = ", ".join(f"trim_scale({quoted(name)})" if name in decimals else quoted(name) for name in columns)
+    return f"INSERT INTO {qualified(table)} ({names(columns)}) SELECT {values} FROM {_staging(table)}"
+
+
+def _fill(table: StarTable, batches: Sequence[int]) -> str:
+    """The statement that writes what was staged into a table that holds nothing."""
+    # The serials of one batch may come in any order.
+    return _insert(table) + (f" ORDER BY {quoted(BATCH_ID)}" if table.is_fact and len(batches) > 1 else "")
+
+
+def _merge(table: StarTable) -> str:
+    """The statement that adds what was staged: a fact's new versions, a dimension's rows that are new or differ."""
+    insert = f"{_insert(table)} ORDER BY {names((BATCH_ID, table.key))}"
+    if table.is_fact or table.is_control:
+        return insert
+    others = [name for name in table.column_names if name != table.key]
+    return (
+        f"{insert} ON CONFLICT ({quoted(table.key)}) DO UPDATE SET "
+        + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in others)
+        + f" WHERE ({names(others, f'{quoted(table.name)}.')}) IS DISTINCT FROM ({names(others, 'excluded.')})"
+    )
+
+
 def _between(key: str, ranges: Sequence[KeyRange]) -> str:
     return " OR ".join(f"{quoted(key)} BETWEEN {low:d} AND {high:d}" for low, high in ranges)
-
-
-# ---------------------------------------------------------------------------- COPY from Spark's partitions
-
-
-def copy(rows: DataFrame, database: Database, target: str) -> int:
-    """COPY a frame into a table whose columns are the frame's, a connection and a transaction for each partition.
-
-    Arrow makes the CSV; no row passes through Python by itself. Gives the number of rows.
-    """
-
-    def send(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
-        import pyarrow as pa
-
-        sent = 0
-        rest = iter(batches)
-
-        def chunks(first: "RecordBatch") -> Iterator[bytes]:
-            nonlocal sent
-            for batch in chain((first,), rest):
-                sent += batch.num_rows
-                yield _csv(batch)
-
-        for first in rest:  # once: the COPY takes the others; an empty partition opens no connection
-            connection = database.connect()
-            try:
-                connection.run(f"COPY {target} FROM STDIN WITH (FORMAT csv)", stream=chunks(first))
-            except FAILURES as error:
-                raise database.explain(error) from error
-            finally:
-                close(connection)
-        yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))
-
-    counts = rows.mapInArrow(send, "rows bigint").collect()
-    return sum(count.rows for count in counts)
-
-
-def _csv(batch: "RecordBatch") -> bytes:
-    from pyarrow.csv import WriteOptions, write_csv
-
-    sink = BytesIO()
-    write_csv(batch, sink, WriteOptions(include_header=False, quoting_style="needed"))
-    return sink.getvalue()

@@ -1,7 +1,7 @@
 """A server goes down in the midst of a run: one sentence, nothing half done, and the next run repairs."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -107,10 +107,10 @@ def during_a_copy(world: World, lose: Lose) -> Iterator[None]:
     """While rows arrive: the COPY of one table does not end before it is found."""
     copy = warehouse.copy
 
-    def copy_endlessly(rows: DataFrame, database: Database, target: str) -> int:
+    def copy_endlessly(rows: DataFrame, database: Database, target: str, times: Iterable[str]) -> int:
         if "dim_design" in target:
             rows = rows.crossJoin(rows.sparkSession.range(ENDLESS)).select(*rows.columns)
-        return copy(rows, database, target)
+        return copy(rows, database, target, times)
 
     with pytest.MonkeyPatch.context() as patch, during(A_COPY)(world, lose):
         patch.setattr(warehouse, "copy", copy_endlessly)

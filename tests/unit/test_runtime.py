@@ -1,12 +1,14 @@
+import os
 import sys
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 from pyspark.errors import PySparkException
 
 from retail_etl import runtime
 from retail_etl.errors import ConfigurationError
-from retail_etl.runtime import Job, Result, parse_options, side_by_side
+from retail_etl.runtime import Job, Result, parse_options, side_by_side, started
 
 
 def test_options_are_read_as_glue_passes_them_and_optional_ones_have_a_default() -> None:
@@ -39,6 +41,43 @@ def test_the_first_failure_of_tasks_side_by_side_is_raised() -> None:
 
     with pytest.raises(ConfigurationError, match="broken"):
         side_by_side({"a": lambda: 1, "b": fail})
+
+
+def test_what_was_started_is_waited_for_by_name_and_goes_on_meanwhile() -> None:
+    taken = Event()
+
+    def wait_for_the_block() -> str:
+        assert taken.wait(timeout=10)
+        return "b"
+
+    def fail() -> str:
+        raise ConfigurationError("broken")
+
+    with started({"a": lambda: "a", "b": wait_for_the_block, "c": fail}) as running:
+        assert running["a"]() == "a"
+        taken.set()
+        assert running["b"]() == "b"
+        with pytest.raises(ConfigurationError, match="broken"):
+            running["c"]()
+
+
+def test_what_had_not_begun_is_left_out_where_the_block_is_left_by_an_error() -> None:
+    left, begun = Event(), []
+
+    def busy() -> None:
+        left.wait(timeout=10)
+
+    tasks = {f"busy {n}": busy for n in range(max(2, os.cpu_count() or 2))}
+
+    def fail_in_the_block() -> None:
+        with started({**tasks, "late": lambda: begun.append("late")}):
+            Timer(0.2, left.set).start()
+            raise ConfigurationError("broken")
+
+    with pytest.raises(ConfigurationError, match="broken"):
+        fail_in_the_block()
+    assert left.is_set()  # what had begun was waited for
+    assert begun == []
 
 
 def test_a_wait_that_is_no_number_is_named(

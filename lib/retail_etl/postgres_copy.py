@@ -1,0 +1,72 @@
+"""COPY from Spark's partitions into a PostgreSQL table, in PostgreSQL's own binary format."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+
+from retail_etl.postgres import FAILURES, Database, close
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+
+def copy(rows: DataFrame, database: Database, target: str, times: Iterable[str] = ()) -> int:
+    """COPY a frame into a table whose columns are the frame's, a connection and a transaction for each partition.
+
+    `times`: the columns whose text is a time of day for PostgreSQL. Arrow's columns become COPY's binary rows outside
+    of Python, and the server has no text to read: a third of what CSV costs it. Gives the number of rows.
+    """
+    of_day = frozenset(times)
+
+    def send(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
+        import pyarrow as pa
+
+        sent = 0
+        rest = iter(batches)
+
+        def counted(first: "RecordBatch") -> "Iterator[RecordBatch]":
+            nonlocal sent
+            for batch in chain((first,), rest):
+                sent += batch.num_rows
+                yield with_times(batch, of_day)
+
+        for first in rest:  # once: the COPY takes the others; an empty partition opens no connection
+            connection = database.connect()
+            try:
+                connection.run(f"COPY {target} FROM STDIN WITH (FORMAT binary)", stream=encoded(counted(first)))
+            except FAILURES as error:
+                raise database.explain(error) from error
+            finally:
+                close(connection)
+        yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))
+
+    counts = rows.mapInArrow(send, "rows bigint").collect()
+    return sum(count.rows for count in counts)
+
+
+def encoded(batches: "Iterable[RecordBatch]") -> Iterator[bytes]:
+    """What COPY's binary format makes of them, a piece for each; nothing where there is no batch."""
+    from pgpq import ArrowToPostgresBinaryEncoder
+
+    encoder = None
+    for batch in batches:
+        if encoder is None:
+            encoder = ArrowToPostgresBinaryEncoder(batch.schema)
+            yield encoder.write_header()
+        yield encoder.write_batch(batch)
+    if encoder is not None:
+        yield encoder.finish()
+
+
+def with_times(batch: "RecordBatch", columns: Iterable[str]) -> "RecordBatch":
+    """The batch with these columns, texts `HH:MM:SS[.ffffff]`, as times of day; ArrowInvalid where one is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in columns:
+        # Arrow reads no time of day from text, but a moment, and fast.
+        moments = pc.binary_join_element_wise("1970-01-01", batch[name], " ").cast(pa.timestamp("us"))
+        batch = batch.set_column(batch.schema.get_field_index(name), name, moments.cast(pa.time64("us")))
+    return batch

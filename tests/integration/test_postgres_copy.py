@@ -1,0 +1,54 @@
+"""What Arrow's columns become in PostgreSQL, by way of COPY's binary format."""
+
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from pg8000.native import Connection
+
+from retail_etl.postgres_copy import encoded, with_times
+from tests.integration.world import NASTY
+
+COLUMNS = "n integer, b bigint, t varchar, d date, o time, p numeric(10,2), a numeric, y boolean, m timestamp"
+ROWS = [
+    (1, 2**40, NASTY, date(2024, 2, 29), "14:20:52.186000", Decimal("361.39"), Decimal("2529.7300"), True,
+     datetime.fromisoformat("2024-02-27 14:20:52.186001")),
+    (-(2**31), -1, "", date(1970, 1, 1), "00:00:00.000000", Decimal("-0.01"), Decimal("-99999999999999.9999"), False,
+     datetime.fromisoformat("1969-12-31 23:59:59.999999")),
+    (2**31 - 1, 0, "x" * 100_000, date(2100, 12, 31), "23:59:59.999999", Decimal("0.00"), Decimal("0.0001"), None,
+     datetime.fromisoformat("2100-01-01")),
+    (None,) * 9,
+]  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("n", pa.int32()), ("b", pa.int64()), ("t", pa.string()), ("d", pa.date32()), ("o", pa.string()),
+        ("p", pa.decimal128(10, 2)), ("a", pa.decimal128(18, 4)), ("y", pa.bool_()), ("m", pa.timestamp("us")),
+    ]
+)  # fmt: skip
+
+
+@pytest.fixture
+def connection(database: str, connect: Callable[[str], Connection]) -> Connection:
+    return connect(database)
+
+
+@pytest.mark.integration
+def test_every_type_of_the_warehouse_arrives_as_it_was_sent(connection: Connection) -> None:
+    batch = pa.RecordBatch.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in ROWS], schema=SCHEMA)
+    connection.run(f"CREATE TABLE sent ({COLUMNS})")
+    stream = encoded(with_times(part, ["o"]) for part in (batch.slice(0, 1), batch.slice(1)))
+    connection.run("COPY sent FROM STDIN WITH (FORMAT binary)", stream=stream)
+    expected = [list(row) for row in ROWS]
+    for row in expected[:3]:
+        row[4] = time.fromisoformat(str(row[4]))
+    assert connection.run("SELECT * FROM sent") == expected
+
+
+@pytest.mark.integration
+def test_a_time_of_day_that_is_none_is_refused_and_never_guessed() -> None:
+    texts = pa.RecordBatch.from_pydict({"o": ["09:30:00", "9:30 am"]})
+    with pytest.raises(pa.ArrowInvalid, match="9:30 am"):
+        with_times(texts, ["o"])
+    assert with_times(texts.slice(0, 1), ["o"])["o"].to_pylist() == [time(9, 30)]
