@@ -25,7 +25,8 @@ def run(job: Job) -> Result:
     with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
         loaded = 0 if anew else warehouse.loaded_until()
         batches = zone.published_after(loaded)
-        rows = _load(job, warehouse, loaded, batches, anew) if batches else {}
+        tables = _written_by(zone, batches) if loaded else set(model.WAREHOUSE)
+        rows = _load(job, warehouse, loaded, batches, tables, anew) if batches else {}
         for batch_id in zone.waiting("load"):
             zone.finish(batch_id, "load", {"tables": rows if batch_id in batches else {}})
     if not batches:
@@ -34,7 +35,14 @@ def run(job: Job) -> Result:
     return Result("succeeded", sum(rows.values()), tuple(batches))
 
 
-def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew: bool) -> dict[str, int]:
+def _written_by(zone: RawZone, batches: list[int]) -> set[str]:
+    """The tables in which the batches wrote something: most batches leave most tables alone."""
+    return {name for batch_id in batches for name in zone.expect_manifest(batch_id, "transform")["tables"]}
+
+
+def _load(
+    job: Job, warehouse: Warehouse, loaded: int, batches: list[int], tables: set[str], anew: bool
+) -> dict[str, int]:
     lake = Lake.of(job)
 
     def stage(table: StarTable) -> int:
@@ -47,7 +55,8 @@ def _load(job: Job, warehouse: Warehouse, loaded: int, batches: list[int], anew:
         return staged
 
     # Dimensions first, for facts refer to them; beside the large one there is time for all the small ones.
-    in_order = sorted(model.WAREHOUSE.values(), key=lambda table: (table.is_fact, not table.large))
+    written = [table for table in model.WAREHOUSE.values() if table.name in tables]
+    in_order = sorted(written, key=lambda table: (table.is_fact, not table.large))
     with runtime.started({table.name: partial(stage, table) for table in in_order}) as staged:
         if anew:
             return warehouse.rebuild(batches, staged, partial(_audit, lake))

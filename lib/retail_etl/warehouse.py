@@ -119,7 +119,7 @@ class Warehouse:
         """`aside`: what comes back when a table's rows are there; None where tables hold rows already."""
         written = {}
         for table in model.WAREHOUSE.values():
-            if staged[table.name]():
+            if table.name in staged and staged[table.name]():
                 insert = _merge(table) if aside is None else _fill(table, batches)
                 written[table.name] = self._take_over(insert)
             for statement in (aside or {}).get(table.name, ()):
@@ -130,8 +130,8 @@ class Warehouse:
                 batch_id=batch_id,
                 lake_id=self._lake_id,
             )
-        for table in model.WAREHOUSE.values():
-            self._run(f"DROP TABLE {_staging(table)}")
+        for name in staged:
+            self._run(f"DROP TABLE {_staging(model.WAREHOUSE[name])}")
         return written
 
     def repair(self, table: StarTable, ranges: Sequence[KeyRange], rows: DataFrame, records: DataFrame) -> None:
