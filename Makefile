@@ -95,9 +95,9 @@ reset: $(READY) ## Delete the embedded databases and their lake (FORCE=1: do not
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Check
 
-# Each worker has a PostgreSQL and a Spark of its own: about 2 GB. Who is done takes tests from the other.
+# Each worker has a PostgreSQL and a Spark of its own: about 2 GB. Tests that share what takes long stay together.
 WORKERS ?= 2
-SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # Coverage of some tests says nothing about the threshold, and must not stand where check-coverage looks.
 .PHONY: test
@@ -128,6 +128,10 @@ crashes: $(READY) ## Kill a run at every boundary, one after another (make test:
 .PHONY: consistency
 consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test-long: one)
 	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest -m long tests/faults/test_consistency.py --no-cov
+
+.PHONY: benchmark
+benchmark: $(READY) ## How fast it is, beside COPY and Sling: SCALE=200 (4.2 million rows), ARGS="--only 'first run' --keep"
+	@$(if $(SCALE),SCALE=$(SCALE)) $(BIN)/python scripts/benchmark.py $(ARGS)
 
 .PHONY: integration-test
 integration-test: $(READY) ## Run all the others

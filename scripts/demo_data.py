@@ -61,6 +61,12 @@ def create_schema(connection: Connection) -> None:
             connection.run(statement)
 
 
+def create_tables(connection: Connection) -> None:
+    """Create the model's 11 source tables alone: no keys, no references, no indexes."""
+    for table in SOURCE.values():
+        connection.run(_create_table(table))
+
+
 def _create_table(table: SourceTable) -> str:
     columns = ", ".join(_declaration(table, column) for column in table.columns)
     return f"CREATE TABLE {identifier(table.name)} ({columns})"

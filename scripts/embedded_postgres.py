@@ -62,6 +62,11 @@ def create_database(connection: Connection, name: str) -> bool:
     return True
 
 
+def program(name: str) -> Path:
+    """One of the wheel's programs (`psql`, `pg_dump`), of the newest version that it brings."""
+    return Path(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / name)
+
+
 class EmbeddedPostgres:
     """One server, which lives in `folder` and leaves nothing outside of it.
 
