@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -31,40 +32,46 @@ SCALE = 200.0
 """4.2 million rows: 1.0 of sales orders, 0.4 of purchase orders, 1.4 each of transactions and payments."""
 ROWS_AT_SCALE_1 = 21_000
 QUICK_SCALE = 0.2
+DOUBLED = "twice"
 
 Measure = Callable[[Stored], Part]
 
 
-def _sources(scale: float, programs: Path, *, doubled: bool) -> dict[str, tuple[float, dict[str, Measure]]]:
-    """What is measured: by folder, the scale of its source, and its parts in their order."""
+@dataclass(frozen=True)
+class Source:
+    """A source of its own and what is measured on it, in this order."""
+
+    name: str
+    scale: float
+    parts: dict[str, Measure]
+
+
+def _sources(scale: float, programs: Path) -> list[Source]:
     rows = round(scale * ROWS_AT_SCALE_1)
-    sources: dict[str, tuple[float, dict[str, Measure]]] = {
-        "whole": (
-            scale,
-            {
-                "COPY": parts.copied,
-                "Sling": lambda stored: parts.by_sling(stored, programs),
-                "session start": parts.session_start,
-                "first run": lambda stored: parts.first_run("first run", stored),
-                "nothing changed": lambda stored: parts.run("nothing changed", stored),
-                "0.1 % changed": lambda stored: parts.changed_run("0.1 % changed", stored, rows // 1000, seed=1),
-                "1 % changed": lambda stored: parts.changed_run("1 % changed", stored, rows // 100, seed=2),
-                "reconcile": lambda stored: parts.run("reconcile", stored, ("reconcile", "--heal")),
-            },
-        ),
-        "million": (
-            min(scale, 1_000_000 / ROWS_AT_SCALE_1),
-            {"a million rows": lambda stored: parts.first_run("a million rows", stored)},
-        ),
+    million, twice, twice_changed = "a million rows", "first run of twice the rows", "0.1 % of before, twice stored"
+    on_all: dict[str, Measure] = {
+        "COPY": parts.copied,
+        "Sling": lambda stored: parts.by_sling(stored, programs),
+        "session start": parts.session_start,
+        "first run": lambda stored: parts.first_run("first run", stored),
+        "nothing changed": lambda stored: parts.run("nothing changed", stored),
+        "0.1 % changed": lambda stored: parts.changed_run("0.1 % changed", stored, rows // 1000, seed=1),
+        "1 % changed": lambda stored: parts.changed_run("1 % changed", stored, rows // 100, seed=2),
+        "reconcile": lambda stored: parts.run("reconcile", stored, ("reconcile", "--heal")),
     }
-    if doubled:
-        name = "0.1 % of before, twice stored"
-        twice: dict[str, Measure] = {
-            "first run of twice the rows": lambda stored: parts.first_run("first run of twice the rows", stored),
-            name: lambda stored: parts.changed_run(name, stored, rows // 1000, seed=1),
-        }
-        sources["twice"] = (2 * scale, twice)
-    return sources
+    on_twice: dict[str, Measure] = {
+        twice: lambda stored: parts.first_run(twice, stored),
+        twice_changed: lambda stored: parts.changed_run(twice_changed, stored, rows // 1000, seed=1),
+    }
+    return [
+        Source("whole", scale, on_all),
+        Source(
+            "million",
+            min(scale, 1_000_000 / ROWS_AT_SCALE_1),
+            {million: lambda stored: parts.first_run(million, stored)},
+        ),
+        Source(DOUBLED, 2 * scale, on_twice),
+    ]
 
 
 def measure(
@@ -81,26 +88,30 @@ def measure(
     """Measure copying, Sling and the pipeline's runs in turn; show tables, and keep the results as JSON."""
     parts.check_machine()
     scale = QUICK_SCALE if quick else scale
-    sources = _sources(scale, folder / "sling", doubled=doubled)
-    wanted = _wanted(only, [name for _, of_source in sources.values() for name in of_source])
+    sources = _sources(scale, folder / "sling")
+    wanted = _wanted(only, sources, doubled=doubled)
     now = datetime.now(UTC)
     file = output or ROOT / "benchmarks" / f"{now:%Y-%m-%dT%H-%M-%SZ}.json"
     results = Results(f"{now:%Y-%m-%d %H:%M} UTC", _commit(), _machine(), scale, read_parts(file, scale))
-    for name, (of_scale, of_source) in sources.items():
-        chosen = {part: work for part, work in of_source.items() if part in wanted}
-        for part in _measured(Stored(folder / name, of_scale), chosen) if chosen else ():
+    for source in sources:
+        chosen = {name: work for name, work in source.parts.items() if name in wanted}
+        if not chosen:
+            continue
+        stored = Stored(folder / f"{source.name}-{source.scale:g}", source.scale)
+        for part in _measured(stored, chosen):
             results.parts[part.name] = part
             results.write(file)
         if not keep:
-            shutil.rmtree(folder / name, ignore_errors=True)
+            shutil.rmtree(stored.folder)
     show(results)
     console.print(f"Kept in {file}", soft_wrap=True)
 
 
-def _wanted(only: list[str] | None, known: list[str]) -> list[str]:
+def _wanted(only: list[str] | None, sources: list[Source], *, doubled: bool) -> list[str]:
+    known = [name for source in sources for name in source.parts]
     if unknown := [name for name in only or () if name not in known]:
         raise ConfigurationError(f"There is no part {', '.join(unknown)}. There are: {', '.join(known)}.")
-    return only or known
+    return only or [name for source in sources if doubled or source.name != DOUBLED for name in source.parts]
 
 
 def _measured(stored: Stored, chosen: dict[str, Measure]) -> Iterator[Part]:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 PROC = Path("/proc")
-SECONDS_BETWEEN_LOOKS = 0.25
+SECONDS_BETWEEN_LOOKS = 0.5
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -53,9 +53,9 @@ class Usage:
 
 
 class Watch:
-    """Looks, four times a second, at all that this process started within the block, and at a database server.
+    """Looks, twice a second, at all that this process started within the block, and at a database server.
 
-    CPU that a process takes between the last look and its end is not seen: a quarter of a second at the most.
+    CPU that a process takes between the last look and its end is not seen: half a second at the most.
     """
 
     def __init__(self, server: int) -> None:
@@ -119,7 +119,7 @@ def below(pid: int, processes: Iterable[Process]) -> set[int]:
 
 
 def _all_processes() -> Iterator[Process]:
-    for name in os.listdir(PROC):  # noqa: PTH208 - four times a second: names are enough
+    for name in os.listdir(PROC):  # noqa: PTH208 - twice a second: names are enough
         if name.isdigit() and (process := Process.read(int(name))):
             yield process
 

@@ -81,7 +81,8 @@ def first_run(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFacto
     postgres.create_database(source)
     done = _make_world(postgres, source, warehouse, lake)
     done.source.run(SOURCE_ROWS)
-    assert done.run().error is None
+    ran = done.run()
+    assert (ran.status, ran.batch_id, ran.error) == ("succeeded", 1, None)
     done.close()
     lake.rename(kept)
     administrator = _connect(postgres.url("postgres"))

@@ -89,6 +89,6 @@ def test_a_stamp_in_the_future_does_not_lift_the_fence(loaded: World) -> None:
 def test_a_role_that_sees_no_other_sessions_is_told_what_to_grant(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run("REVOKE pg_read_all_stats FROM reader")
-    run = world.run()
+    run = world.extract()
     assert run.error is None
     assert any('GRANT pg_read_all_stats TO "reader"' in warning for warning in run.warnings)

@@ -14,7 +14,7 @@ import time
 taken = bytearray(b"x") * (64 * {MEGABYTE})
 until = time.process_time() + 0.5
 while time.process_time() < until: pass
-time.sleep(0.6)
+time.sleep(0.8)
 """
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}], check=True)"
 
