@@ -70,10 +70,10 @@ planner and compiler.
 def settings() -> dict[str, str]:
     """What holds in every session, on Glue too: Terraform puts the same file into the jobs' `--conf`.
 
-        ANSI mode is what Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL. FAIR: a batch's
-        tables are written side by side; small ones must not wait for a large one. No constraint propagation: what Spark infers
-    of a gate's many expressions saves nothing, and takes seconds for each table (SPARK-19846). No success markers: the raw zone holds
-        data objects alone; the manifest tells that a table is whole.
+    ANSI mode is what Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL. FAIR: a batch's
+    tables are written side by side; small ones must not wait for a large one. No constraint propagation: what Spark
+    infers of a gate's many expressions saves nothing, and takes it seconds for each table (SPARK-19846). No success
+    markers: the raw zone holds data objects alone; the manifest tells that a table is whole.
     """
     file = resources.files("retail_etl").joinpath("spark-settings.json")
     found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
