@@ -125,10 +125,22 @@ class Results:
         parts = [part.as_json() for part in self.parts.values()]
         return {**asdict(self), "parts": parts, "ratios": ratios(self.parts)}
 
+    @property
+    def title(self) -> str:
+        """When, of what, and where."""
+        return f"{self.at}, commit {self.commit}, {self.machine}, scale {self.scale:g}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of parts, and why others were skipped."""
+        said = ((part.name, part.skipped or part.note) for part in self.parts.values())
+        return [f"{name}: {words}" for name, words in said if words]
+
     def write(self, file: Path) -> None:
-        """Keep it."""
+        """Keep it as JSON, and beside it as Markdown."""
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.with_suffix(".md").write_text(as_markdown(self), encoding="utf-8")
 
 
 def read_parts(file: Path, scale: float) -> dict[str, Part]:
@@ -141,54 +153,61 @@ def read_parts(file: Path, scale: float) -> dict[str, Part]:
     return {part["name"]: Part.from_json(part) for part in kept["parts"]}
 
 
-def show(results: Results) -> None:
-    """Parts, stages and ratios as tables."""
-    output.print(f"{results.at}, commit {results.commit}, {results.machine}, scale {results.scale:g}", soft_wrap=True)
-    shown = _table("part", "seconds", "CPU s", "memory MB", "server CPU s", "server MB", "rows", "rows/s")
-    for part in results.parts.values():
-        if part.skipped:
-            shown.add_row(part.name, "skipped")
-            continue
-        usage = part.usage
-        shown.add_row(
-            part.name,
-            f"{part.seconds:.1f}",
-            f"{usage.cpu_seconds:.0f}",
-            f"{usage.memory / 1e6:,.0f}",
-            f"{usage.server_cpu_seconds:.0f}",
-            f"{usage.server_memory / 1e6:,.0f}",
-            f"{part.rows:,}",
-            f"{part.rows_per_second:,.0f}",
-        )
-    output.print(shown)
-    _show_stages(results)
-    for part in results.parts.values():
-        if said := part.skipped or part.note:
-            output.print(f"{part.name}: {said}", soft_wrap=True, markup=False)
-    of_all = _table("ratio", "")
+# --------------------------------------------------------------------------- for people
+
+Rows = list[tuple[str, ...]]
+"""A table: its headings, then its rows."""
+
+
+def as_tables(results: Results) -> tuple[Rows, Rows, Rows]:
+    """Parts, stages and ratios."""
+    measured = [part for part in results.parts.values() if not part.skipped]
+    parts: Rows = [("part", "seconds", "rows", "rows/s", "CPU s", "memory MB", "server CPU s", "server MB")]
+    parts += [_of_part(part) for part in measured]
+    of_all: Rows = [("ratio", "")]
     for name, value in ratios(results.parts).items():
-        of_all.add_row(name, "not measured" if value is None else f"{value:.3g}")
-    output.print(of_all)
+        of_all.append((name, "not measured" if value is None else f"{value:.3g}"))
+    return parts, _stages([part for part in measured if part.stages]), of_all
 
 
-def _show_stages(results: Results) -> None:
-    staged = [part for part in results.parts.values() if part.stages]
-    names = dict.fromkeys(stage.name for part in staged for stage in part.stages)
-    shown = _table("seconds", *(part.name for part in staged))
-    for name in names:
-        of_each = ({stage.name: stage.seconds for stage in part.stages}.get(name) for part in staged)
-        shown.add_row(name, *("" if seconds is None else f"{seconds:.1f}" for seconds in of_each))
+def _of_part(part: Part) -> tuple[str, ...]:
+    usage = part.usage
+    ours = f"{usage.cpu_seconds:,.0f}", f"{usage.memory / 1e6:,.0f}"
+    servers = f"{usage.server_cpu_seconds:,.0f}", f"{usage.server_memory / 1e6:,.0f}"
+    return part.name, f"{part.seconds:.1f}", f"{part.rows:,}", f"{part.rows_per_second:,.0f}", *ours, *servers
+
+
+def _stages(parts: list[Part]) -> Rows:
+    shown: Rows = [("seconds", *(part.name for part in parts))]
+    for name in dict.fromkeys(stage.name for part in parts for stage in part.stages):
+        of_each = ({stage.name: stage.seconds for stage in part.stages}.get(name) for part in parts)
+        shown.append((name, *("" if seconds is None else f"{seconds:.1f}" for seconds in of_each)))
     # Python's start, the session's, and the end of both.
-    rest = (part.seconds - sum(stage.seconds for stage in part.stages) for part in staged)
-    shown.add_row("start and end", *(f"{seconds:.1f}" for seconds in rest))
-    for place in dict.fromkeys(place for part in staged for place in part.bytes):
-        shown.add_row(f"{place}, MB", *(f"{part.bytes.get(place, 0) / 1e6:,.0f}" for part in staged))
-    output.print(shown)
+    rest = (part.seconds - sum(stage.seconds for stage in part.stages) for part in parts)
+    shown.append(("start and end", *(f"{seconds:.1f}" for seconds in rest)))
+    for place in dict.fromkeys(place for part in parts for place in part.bytes):
+        shown.append((f"{place}, MB", *(f"{part.bytes.get(place, 0) / 1e6:,.0f}" for part in parts)))
+    return shown
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    return table
+def show(results: Results) -> None:
+    """All of it on standard output."""
+    output.print(results.title, soft_wrap=True, markup=False)
+    for headings, *rows in as_tables(results):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        output.print(table, "")
+    for note in results.notes:
+        output.print(note, soft_wrap=True, markup=False)
+
+
+def as_markdown(results: Results) -> str:
+    """All of it for a document."""
+    tables = []
+    for headings, *rows in as_tables(results):
+        lines = [headings, ("---", *("--:" for _ in headings[1:])), *rows]
+        tables.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join((results.title, *tables, "\n".join(f"- {note}" for note in results.notes))) + "\n"

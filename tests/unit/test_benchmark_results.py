@@ -59,6 +59,11 @@ def test_a_file_gives_back_the_parts_of_the_same_scale(tmp_path: Path) -> None:
     Results("2026-01-01 12:00 UTC", "abc", "2 cores", 200.0, PARTS).write(file)
     assert read_parts(file, 200.0) == PARTS
     assert read_parts(file, 1.0) == {}
+    written = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| first run | 100.0 | 100 | 1 | 1 | 0 | 1 | 0 |" in written
+    assert "| extract | 20.0 |" in written
+    assert "| start and end | 55.0 |" in written
+    assert "| first run ÷ Sling | 2.5 |" in written
 
 
 @pytest.mark.parametrize("rows", [0, 1_400_000])
