@@ -34,7 +34,8 @@ def _group(item: pytest.Item) -> str | None:
     definitions = item._fixtureinfo.name2fixturedefs
     if "deployment" in definitions:
         return "deployment"
-    return item.path.stem if any(found[-1].scope == "module" for found in definitions.values()) else None
+    shared = any(found[-1].scope == "module" for found in definitions.values())
+    return f"{item.path.parent.name}/{item.path.stem}" if shared else None
 
 
 def _rank(item: pytest.Item) -> int:
