@@ -66,6 +66,7 @@ class Watch:
         self._ticks: dict[int, int] = {}
         self._memory = self._server_memory = 0
         self._seconds = 0.0
+        self._failed: OSError | None = None
 
     def __enter__(self) -> Self:
         self._server_before = _server_ticks(self._server)
@@ -79,6 +80,8 @@ class Watch:
         self._seconds = time.monotonic() - self._since
         self._stopped.set()
         self._thread.join()
+        if self._failed and not error:
+            raise self._failed
 
     @property
     def usage(self) -> Usage:
@@ -92,8 +95,11 @@ class Watch:
         )
 
     def _look_again_and_again(self) -> None:
-        while not self._stopped.wait(SECONDS_BETWEEN_LOOKS):
-            self._look()
+        try:
+            while not self._stopped.wait(SECONDS_BETWEEN_LOOKS):
+                self._look()
+        except OSError as failed:  # what was seen is not all, so it is nothing
+            self._failed = failed
 
     def _look(self) -> None:
         processes = {found.pid: found for found in _all_processes()}
