@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 from retail_etl import lease  # noqa: E402
 from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
-from scripts import demo_data, quarantine, query  # noqa: E402
+from scripts import demo_data, init_source, quarantine, query  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -42,6 +42,7 @@ from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipel
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(quarantine.app, name="quarantine")
+app.command()(init_source.init)
 app.command()(query.query)
 app.command()(query.athena_views)
 

@@ -79,7 +79,7 @@ class Snapshot:
         self.zone = zone or str(self._one("SELECT current_setting('TimeZone')")[0])
         # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
         # between is younger than the clock, and one that ends in between is counted as open.
-        clock, self.server_version, standby, sees_all = self._one(_CLOCKS, zone=self.zone)
+        clock, self.server_version, self.is_standby, self.sees_all = self._one(_CLOCKS, zone=self.zone)
         self.clock = clock.isoformat(sep=" ")
         self.oldest_transaction, self.oldest_age_seconds, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
         # Standbys and restored copies have their primary's identifier, other servers have others.
@@ -88,15 +88,15 @@ class Snapshot:
         connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
         self.id = str(self._one("SELECT pg_export_snapshot()")[0])
-        self._warn_of_blindness(standby, sees_all)
+        self._warn_of_blindness()
 
-    def _warn_of_blindness(self, standby: bool, sees_all: bool) -> None:
-        if standby:
+    def _warn_of_blindness(self) -> None:
+        if self.is_standby:
             self.warnings.append(
                 f"The {self.database} is a standby, where transactions of other sessions cannot be seen: rows that "
                 f"commit more than {OVERLAP} after their last_updated are found by reconcile alone."
             )
-        elif not sees_all:
+        elif not self.sees_all:
             self.warnings.append(
                 f"The {self.database} may not see other sessions' transactions: rows that commit more than {OVERLAP} "
                 "after their last_updated are found by reconcile alone. What mends it: "
@@ -112,12 +112,15 @@ class Snapshot:
 
         Gives the columns that each table has, those included that the model does not know.
         """
-        found = self._catalog(list(tables))
-        if tables.keys() - found.keys():
-            found = self._catalog(None)  # it may be there under another name
+        found = self.found(tables)
         if problems := list(contract.problems(tables, found, seen, self.database.user)):
             raise ContractError(f"The {self.database} is not as expected, and nothing was read. " + " ".join(problems))
         return {name: found[name].columns for name in tables}
+
+    def found(self, tables: Mapping[str, SourceTable]) -> dict[str, FoundTable]:
+        """What the source has of these tables; of all tables where one is missing, for it may have another name."""
+        found = self._catalog(list(tables))
+        return self._catalog(None) if tables.keys() - found.keys() else found
 
     def _catalog(self, tables: list[str] | None) -> dict[str, FoundTable]:
         """What the schema has of these tables and views; of all where none are named."""
