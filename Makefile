@@ -195,6 +195,7 @@ docker-test: ## Run tests on AWS's Glue image, with source, warehouse and an AWS
 .PHONY: docs-check
 docs-check: $(READY) ## Fail where a document or table that is made of model, queries or prices is older than they are
 	@$(BIN)/python scripts/data_dictionary.py --check
+	@$(BIN)/python scripts/erd.py --check
 	@$(BIN)/python scripts/raw_tables.py --check
 	@$(BIN)/python scripts/cost.py --check
 	@$(BIN)/python scripts/query_docs.py --check
@@ -285,9 +286,15 @@ empty-all: $(READY) ## Empty all three; the next run reads the source whole
 # ---------------------------------------------------------------------------------------------------------------------
 ##@ Maintain
 
+.PHONY: docs
+docs: $(READY) ## Build the documentation into site/: to be read in any browser, without a server or a network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'site/index.html'
+
 .PHONY: data-dictionary
-data-dictionary: $(READY) ## Write docs/data-dictionary.md from the model
+data-dictionary: $(READY) ## Write docs/data-dictionary.md and docs/erd.md from the model
 	@$(BIN)/python scripts/data_dictionary.py
+	@$(BIN)/python scripts/erd.py
 
 .PHONY: cost
 cost: $(READY) ## What it costs on AWS a month; ARGS=--write writes docs/cost.md, ARGS=--help shows what can be changed
@@ -318,7 +325,7 @@ add-requirements: $(READY) ## Add a package, pinned: PKG=name[==version] [GROUP=
 .PHONY: clean
 clean: ## Remove .local (databases and lake of the demo), caches, build output
 	@if [[ -d .local && -e $(READY) ]]; then $(ETL) down || echo 'The embedded databases could not be stopped; going on.' >&2; fi
-	@rm -rf .local .coverage .coverage.* htmlcov build dist
+	@rm -rf .local .coverage .coverage.* htmlcov build dist site
 	@rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@rm -rf derby.log metastore_db spark-warehouse
 	@find glue_jobs lib scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -146,7 +146,7 @@ _INSERT_ROWS = "INSERT INTO {table} SELECT * FROM json_populate_recordset(CAST(N
 
 
 def _small_rows() -> dict[str, list[tuple[str | int | None, ...]]]:
-    """By table: what stands between the key and the audit columns, in the order of the model."""
+    """By table: what stands between the key and the audit columns, in the order of the model. Others stay empty."""
     return {
         "address": [_address(number) for number in range(30)],
         "counterparty": [_counterparty(number) for number in range(20)],
@@ -182,7 +182,7 @@ def _design(number: int) -> tuple[str, str, str]:
 def _insert_small(connection: Connection, table: SourceTable) -> None:
     rows = [
         dict(zip(table.column_names, (key, *row, _FOUNDED, _FOUNDED), strict=True))
-        for key, row in enumerate(_small_rows()[table.name], start=1)
+        for key, row in enumerate(_small_rows().get(table.name, []), start=1)
     ]
     statement = _INSERT_ROWS.format(table=identifier(table.name))
     connection.run(statement, rows=json.dumps(rows, ensure_ascii=False))
