@@ -196,6 +196,7 @@ docker-test: ## Run tests on AWS's Glue image, with source, warehouse and an AWS
 docs-check: $(READY) ## Fail where a document or table that is made of model, queries or prices is older than they are
 	@$(BIN)/python scripts/data_dictionary.py --check
 	@$(BIN)/python scripts/erd.py --check
+	@$(BIN)/python scripts/command_docs.py --check
 	@$(BIN)/python scripts/raw_tables.py --check
 	@$(BIN)/python scripts/cost.py --check
 	@$(BIN)/python scripts/query_docs.py --check
@@ -295,6 +296,10 @@ docs: $(READY) ## Build the documentation into site/: to be read in any browser,
 data-dictionary: $(READY) ## Write docs/data-dictionary.md and docs/erd.md from the model
 	@$(BIN)/python scripts/data_dictionary.py
 	@$(BIN)/python scripts/erd.py
+
+.PHONY: commands
+commands: $(READY) ## Write docs/commands.md from the commands of etl.py and make
+	@$(BIN)/python scripts/command_docs.py
 
 .PHONY: cost
 cost: $(READY) ## What it costs on AWS a month; ARGS=--write writes docs/cost.md, ARGS=--help shows what can be changed
