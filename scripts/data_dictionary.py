@@ -24,8 +24,10 @@ def render() -> str:
     for source in model.SOURCE.values():
         lines += _table(source, f"Read as: {source.extract}.")
     lines += ["## Star: lake and warehouse", ""]
-    for star in model.STAR.values():
+    for star in (*model.STAR.values(), model.QUALITY_RESULT):
         made_of = f"Made of {', '.join(star.sources)}." if star.sources else "Made of the dates of all facts."
+        if star.is_control:
+            made_of = "About the data: the stages write it." + ("" if star.in_warehouse else " In the lake alone.")
         own_key = f" In the warehouse also `{star.serial}` (serial, primary key)." if star.serial else ""
         lines += _table(star, made_of + own_key)
     return "\n".join(lines).rstrip() + "\n"
@@ -44,6 +46,8 @@ def _table(table: SourceTable | StarTable, note: str) -> Iterator[str]:
         )
         yield f"| {' | '.join(cells)} |"
     yield ""
+    if table is model.QUALITY_RESULT:  # what the gates say of themselves, no gate looks at
+        return
     yield "Rules: " + "; ".join(f"{rule.about} {requirement(rule)}" for rule in declared(table)) + "."
     yield ""
 
