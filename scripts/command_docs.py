@@ -107,11 +107,21 @@ def _names(parameter: Any) -> str:
 
 def _targets() -> Iterator[str]:
     for heading in dict.fromkeys(heading for _, heading in targets().values()):
-        yield from (f"### {heading}", "", "| | |", "| --- | --- |")
+        yield from (f"### {heading}", "", "| | | run by |", "| --- | --- | --- |")
         for name, (what, under) in targets().items():
             if under == heading:
-                yield f"| `make {name}` | {_escaped(what)} |"
+                yield f"| `make {name}` | {_escaped(what)} | {', '.join(_run_by(name))} |"
         yield ""
+
+
+def _run_by(target: str) -> Iterator[str]:
+    """What makes the target of itself: CI, here or on GitHub; the test that follows a page."""
+    for name, where in ((".ci/run", r"for target in (.*);"), (".github/workflows/ci.yml", r"target: \[(.*)\]")):
+        found = re.search(where, (ROOT / name).read_text(encoding="utf-8"))
+        if found and target in re.split(r"[ ,]+", found[1]):
+            yield f"`{name}`"
+    if target in ("data-dictionary", "raw-tables"):
+        yield "`tests/integration/test_add_a_table.py`"
 
 
 def _escaped(text: str) -> str:
