@@ -174,8 +174,8 @@ def _ahead(facts: SourceFacts, table: TableFacts) -> Finding:
         table.name,
         f"its newest last_updated is {hours:.1f} hours ahead of the database's clock ({facts.time_zone})",
         "If the application writes another zone's time, name that zone (on AWS also: job_variables = "
-        "{ source_time_zone = … }). If a single stamp is wrong, mend the row: it holds the fence back.",
-        (f"ALTER ROLE {role} IN DATABASE {quoted(facts.database.database)} SET timezone = 'Europe/London';",),
+        "{ source_time_zone = … }). If a single stamp is wrong, mend the row.",
+        (f"ALTER ROLE {role} IN DATABASE {quoted(facts.database.database)} SET timezone = 'Area/City';",),
     )
 
 
