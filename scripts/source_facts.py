@@ -105,10 +105,6 @@ class SourceFacts:
     found: Mapping[str, FoundTable] = field(repr=False)
     tables: Mapping[str, TableFacts] = field(repr=False)
 
-    def readable(self, name: str) -> bool:
-        """Whether our role may SELECT from the table."""
-        return self.may_use_schema and name in self.found and self.found[name].readable
-
 
 def read_facts(database: Database) -> SourceFacts:
     """Ask for all of it. DatabaseError where the source cannot be reached, or hands out no snapshot."""
