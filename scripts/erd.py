@@ -10,7 +10,13 @@ from scripts import generated
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "erd.md"
 
-_INTRODUCTION = """# Entity-relationship diagrams
+# The front matter gives the diagrams the whole width of the window.
+_INTRODUCTION = """---
+hide: [navigation, toc]
+wide: true
+---
+
+# Entity-relationship diagrams
 
 Made from `lib/retail_etl/model.py` by `make data-dictionary`: change it there. What each column means is in the
 [data dictionary](data-dictionary.md). `PK` is the key of the business, `FK` a reference. `created_at` and
