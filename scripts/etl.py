@@ -1,11 +1,8 @@
 #!/usr/bin/env python
 """The one command-line interface: `etl.py --help`."""
 
-import json
 import logging
-import os
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,9 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
 from retail_etl import lease  # noqa: E402
-from retail_etl.errors import ConfigurationError, RetailEtlError  # noqa: E402
-from retail_etl.raw import RawZone  # noqa: E402
-from scripts import demo_data, init_source, quarantine, query  # noqa: E402
+from retail_etl.errors import RetailEtlError  # noqa: E402
+from scripts import demo_data, init_source, quarantine, query, status  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -37,6 +33,7 @@ from scripts.options import (  # noqa: E402
     Warehouse,
     accepted,
 )
+from scripts.report import command as report  # noqa: E402
 from scripts.running import end, note, run_deployed_workflow, run_workflow  # noqa: E402
 from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipeline  # noqa: E402
 
@@ -45,6 +42,8 @@ app.add_typer(quarantine.app, name="quarantine")
 app.command()(init_source.init)
 app.command()(query.query)
 app.command()(query.athena_views)
+app.command()(status.status)
+app.command()(report.report)
 
 
 @app.command()
@@ -214,50 +213,6 @@ def simulate(
     pair.up(note=note)
     with pair.owner() as connection:
         show_changes(demo_data.simulate(connection, changes, seed, deletes=deletes))
-
-
-@app.command()
-def status(lake: Lake = "", as_json: AsJson = False) -> None:
-    """How fresh the lake is, its last batches and what the gates said of them, and from where each table is read."""
-    from scripts.lake_status import read_status, show_status
-
-    found = read_status(_zone(lake))
-    if as_json:
-        print(json.dumps(found))
-    else:
-        show_status(output, found)
-
-
-@app.command()
-def report(
-    quality: Annotated[bool, typer.Option("--quality", help="What the quality gates found: Data Docs.")] = False,
-    to: Annotated[
-        str, typer.Option("--output", help="A folder (default: .local/data_docs), or s3://bucket/prefix.")
-    ] = "",
-    lake: Lake = "",
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Show it in the browser, where there is one.")] = True,
-) -> None:
-    """Build a static site of what the gates found in the last batches, and print its address."""
-    if not quality:
-        raise typer.BadParameter("a report of what? So far there is --quality.")
-    from scripts.data_docs import build
-
-    address = build(_zone(lake), to or str(LocalPair().home / "data_docs"))
-    print(address)
-    if show and address.startswith("file:") and sys.stdout.isatty() and _has_screen():
-        webbrowser.open(address)
-
-
-def _zone(lake: str) -> RawZone:
-    place = lake or str(LocalPair().lake)
-    if "://" not in place and not Path(place).is_dir():
-        raise ConfigurationError(f"There is no lake in {place} yet: run the workflow first (etl.py run).")
-    return RawZone(place)
-
-
-def _has_screen() -> bool:
-    """Whether a browser has somewhere to open: it would take the terminal where there is nothing else."""
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def main() -> None:

@@ -45,6 +45,10 @@ class LocalPair:
             connection.run(f"GRANT pg_read_all_stats TO {identifier(READER)}")
         return new
 
+    def is_up(self) -> bool:
+        """Whether the embedded server runs."""
+        return self._server.is_running()
+
     def down(self) -> None:
         """Stop the server and keep its data."""
         self._server.stop()

@@ -13,6 +13,7 @@ from retail_etl.contract import Declared
 from retail_etl.errors import StateError
 from retail_etl.job import BareJob, Result
 from retail_etl.manifests import STAGES, Manifest, Manifests
+from retail_etl.postgres import Database
 from retail_etl.source import Snapshot, open_snapshot
 
 WISHES = ("accept_deletions", "accept_source", "accept_contract", "redrive", "rebuild")
@@ -54,6 +55,17 @@ def _not_loaded(job: BareJob, zone: Manifests) -> str | None:
         return "the warehouse is empty"
     published = zone.published_after(ledger.loaded_until(warehouse.query, warehouse, zone.lake_id()))
     return f"the warehouse does not hold batch {published[0]}" if published else None
+
+
+def news(zone: Manifests, source: Database, time_zone: str | None = None) -> str | None:
+    """What the source has that no batch has, in a sentence's words; None where it has nothing.
+
+    The errors are those that the next run would end with.
+    """
+    with open_snapshot(source, time_zone) as snapshot:
+        check_source(zone, snapshot, BareJob("look", {}))
+        name = _changed(zone, snapshot)
+        return f"{name} has changed" if name else None
 
 
 def _changed(zone: Manifests, snapshot: Snapshot) -> str | None:

@@ -54,6 +54,16 @@ def hold(location: str, purpose: str, patience: timedelta = timedelta(0)) -> Ite
     lease.raise_if_lost()
 
 
+def holder(storage: Storage, location: str) -> str | None:
+    """Who works on the lake now, as people say it; None where nobody does."""
+    found = storage.read(NAME)
+    body = None if found is None else _read(found, location)
+    if body is None or _is_free(body):
+        return None
+    since = _shown(datetime.fromisoformat(body["acquired_at"]))
+    return f"{body['purpose']} (process {body['pid']} on {body['host']}) since {since}"
+
+
 class Lease:
     """A lease as its holder has it; `hold` makes and ends it."""
 

@@ -23,10 +23,11 @@ def describe(withheld: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(
         f"{table}: {found['missed']:,} of {found['alive']:,} rows are gone from the source, found by batch "
         f"{found['batch_id']}: too much to be believed unasked. They stay in lake and warehouse, and all else went on. "
-        f"If they are really deleted: etl.py {_command(table)} --accept-deletions {table}. If not, restore the source."
+        f"If they are really deleted: etl.py {accepting(table)} --accept-deletions {table}. If not, restore the source."
         for table, found in withheld.items()
     )
 
 
-def _command(table: str) -> str:
+def accepting(table: str) -> str:
+    """The command with which `--accept-deletions` of the source table is given."""
     return "run" if model.SOURCE[table].extract == "snapshot" else "reconcile --heal"
