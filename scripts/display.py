@@ -3,11 +3,11 @@
 import time
 from threading import Event, Thread
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -19,28 +19,45 @@ console = Console(stderr=True, highlight=False)
 output = Console(highlight=False)
 
 
-class StageProgress(Progress):
-    """The tables of one stage, live where a person looks on, as lines where nobody does."""
+class Display(Protocol):
+    """Where a run says which stage it is at."""
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
+    def stage(self, name: str) -> Progress:
+        """The progress of the stage that begins now."""
+        ...
+
+    def close(self) -> None:
+        """The last stage is over."""
+        ...
+
+
+class StageProgress(Progress):
+    """The tables of one stage, live where a person looks on, as lines where nobody does. `is_part`: somebody else draws
+    its `bars`.
+    """
+
+    def __init__(self, stage: str, *, is_part: bool = False) -> None:
+        self.rows = 0
+        self._stage, self._is_part = stage, is_part
         self._tasks: dict[str, TaskID] = {}
         self._since: dict[str, float] = {}
         self._closed = Event()
         self._watcher = Thread(target=self._watch, daemon=True)
-        self._bars = Bars(
+        self.bars = Bars(
             SpinnerColumn(),
             TextColumn("{task.fields[stage]:<18} {task.description:<20}"),
             BarColumn(bar_width=20),
             TextColumn("{task.fields[rows]:>12}"),
             TextColumn("{task.fields[rate]:>16}"),
             TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
         )
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if not self._is_part:
+            self.bars.start()
         if console.is_terminal:
             self._watcher.start()
         return self
@@ -51,7 +68,8 @@ class StageProgress(Progress):
         self._closed.set()
         if self._watcher.is_alive():
             self._watcher.join()
-        self._bars.stop()
+        if not self._is_part:
+            self.bars.stop()
 
     def _watch(self) -> None:
         """Show each second how far the tables are that Spark works on."""
@@ -63,21 +81,22 @@ class StageProgress(Progress):
 
     def _show(self, table: str, rows: int, seconds: float) -> None:
         rate = f"{rows / max(seconds, 1e-3):,.0f} rows/s"
-        self._bars.update(self._tasks[table], completed=rows, rows=f"{rows:,} rows", rate=rate)
+        self.bars.update(self._tasks[table], completed=rows, rows=f"{rows:,} rows", rate=rate)
 
     def start(self, table: str, total: int | None = None) -> None:
         """See `Progress`."""
         rows = f"of {total:,} rows" if total is not None else ""
-        self._tasks[table] = self._bars.add_task(table, total=total or None, stage=self._stage, rows=rows, rate="")
+        self._tasks[table] = self.bars.add_task(table, total=total or None, stage=self._stage, rows=rows, rate="")
         self._since[table] = time.monotonic()
 
     def finish(self, table: str, rows: int, seconds: float) -> None:
         """See `Progress`."""
         self._since.pop(table, None)
+        self.rows += rows
         if table in self._tasks:
-            self._bars.update(self._tasks[table], total=max(rows, 1))
+            self.bars.update(self._tasks[table], total=max(rows, 1))
             self._show(table, rows, seconds)
-            self._bars.stop_task(self._tasks[table])
+            self.bars.stop_task(self._tasks[table])
         if not console.is_terminal:
             console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s", soft_wrap=True)
 

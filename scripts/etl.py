@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
 from retail_etl import lease  # noqa: E402
 from retail_etl.errors import RetailEtlError  # noqa: E402
-from scripts import demo_data, init_source, quarantine, query, status  # noqa: E402
+from scripts import demo_data, init_source, quarantine, query, status, watch  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
@@ -44,6 +44,7 @@ app.command()(query.query)
 app.command()(query.athena_views)
 app.command()(status.status)
 app.command()(report.report)
+app.command()(watch.watch)
 
 
 @app.command()

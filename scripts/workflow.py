@@ -78,19 +78,24 @@ class Stage:
 
 @dataclass
 class Run:
-    """What became of one run of the workflow. `status`: succeeded, nothing_changed or failed."""
+    """What became of one run of the workflow. `status`: succeeded, nothing_changed, failed, or stopped: somebody asked
+    for its end between two stages.
+    """
 
     stages: list[Stage] = field(default_factory=list)
     batch_id: int | None = None
     warnings: list[str] = field(default_factory=list)
     needs_attention: bool = False
     differs: bool = False
+    was_stopped: bool = False
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
         """The run as a whole; that something may be to do is no change yet."""
         states = {stage.status for stage in self.stages if (stage.name, stage.status) != (_DETECTING, "succeeded")}
+        if self.was_stopped and not states & {"failed", "timeout"}:
+            return "stopped"
         if states & {"failed", "timeout", "stopped", "skipped"}:
             return "failed"
         return "succeeded" if "succeeded" in states else "nothing_changed"
@@ -150,16 +155,18 @@ def run_pipeline(
     variables: Mapping[str, str],
     databases: Mapping[str, Database],
     progress: Callable[[str], Progress],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Run the jobs in the order that the triggers give. A failed job ends its chain; what follows is skipped.
 
     The lake's lease is held meanwhile; where it cannot be had, the first job fails with the reason, and nothing is
-    begun. `progress` gives each job, by name, where to say how far it is.
+    begun. `progress` gives each job, by name, where to say how far it is. `stop` is asked before each job whether the
+    run is to end there.
     """
     run = Run()
     try:
         with lease.hold(variables["lake"], f"the workflow {pipeline.name}") as held:
-            _run_jobs(pipeline, {**pipeline.variables, **variables}, databases, progress, held, run)
+            _run_jobs(pipeline, {**pipeline.variables, **variables}, databases, _Between(progress, stop, held), run)
     except RetailEtlError as error:
         _fail(pipeline, run, str(error))
     return run
@@ -175,18 +182,29 @@ def _fail(pipeline: Pipeline, run: Run, error: str) -> None:
         run.stages[-1].error = error
 
 
+@dataclass(frozen=True)
+class _Between:
+    """What a run does around its jobs: says which begins, looks whether it is to end, and keeps its lease."""
+
+    progress: Callable[[str], Progress]
+    stop: Callable[[], bool]
+    held: lease.Lease
+
+
 def _run_jobs(
     pipeline: Pipeline,
     variables: Mapping[str, str],
     databases: Mapping[str, Database],
-    progress: Callable[[str], Progress],
-    held: lease.Lease,
+    between: _Between,
     run: Run,
 ) -> None:
     states: dict[str, str] = {}
-    while started := ready(pipeline.triggers, states):
+    while not run.was_stopped and (started := ready(pipeline.triggers, states)):
         for name in started:
-            stage = _run_job(pipeline.jobs[name], variables, databases, progress(name), held, run)
+            if between.stop():
+                run.was_stopped = True
+                break
+            stage = _run_job(pipeline.jobs[name], variables, databases, between, run)
             run.stages.append(stage)
             states[name] = _state(stage)
     left = "nothing_to_do" if states.get(_DETECTING) == _STARTED_NOTHING else "skipped"
@@ -204,8 +222,7 @@ def _run_job(
     definition: JobDefinition,
     variables: Mapping[str, str],
     databases: Mapping[str, Database],
-    progress: Progress,
-    held: lease.Lease,
+    between: _Between,
     run: Run,
 ) -> Stage:
     options = {
@@ -215,8 +232,9 @@ def _run_job(
     since = time.monotonic()
     try:
         with spark.explained():
-            result = _entry_point(definition.script)(Job(definition.name, options, databases, progress))
-        held.check()
+            job = Job(definition.name, options, databases, between.progress(definition.name))
+            result = _entry_point(definition.script)(job)
+        between.held.check()
     except RetailEtlError as error:
         return Stage(definition.name, "failed", time.monotonic() - since, error=str(error))
     run.warnings += [warning for warning in result.warnings if warning not in run.warnings]

@@ -45,8 +45,7 @@ const Charts = (() => {
   // ------------------------------------------------------------------ Plotly
 
   const config = {
-    responsive: true, displaylogo: false, scrollZoom: false, doubleClick: false,
-    modeBarButtons: [["toImage"]], displayModeBar: "hover",
+    responsive: true, displayModeBar: false, scrollZoom: false, doubleClick: false, showTips: false,
   };
 
   const axis = (title, more = {}) => ({
@@ -56,6 +55,14 @@ const Charts = (() => {
   });
   const amountAxis = (title, more = {}) => axis(title, { exponentformat: "B", minexponent: 4, rangemode: "tozero", nticks: 6, ...more });
   const timeAxis = (more = {}) => axis("", { type: "date", showgrid: false, hoverformat: "%d %b %Y", ...more });
+
+  // Of periods: the range leaves half a period at both ends, and no tick is finer than a day.
+  const DAYS = { day: 1, week: 7, month: 31 };
+  const periodAxis = (periods, by, more = {}) => timeAxis({
+    hoverformat: { day: "%a %d %b %Y", week: "week of %d %b %Y", month: "%B %Y" }[by],
+    range: periods.length ? [Data.plusDays(periods[0], -DAYS[by]), Data.plusDays(periods[periods.length - 1], DAYS[by])] : undefined,
+    tickformat: by === "month" ? "%b\n%Y" : "%d %b\n%Y", nticks: isNarrow() ? 5 : 9, ...more,
+  });
 
   function layout(more) {
     const text = variable("--text");
@@ -77,13 +84,11 @@ const Charts = (() => {
       line: { color: colourOf(code), width: 2 }, marker: { size: 5 },
       text: values.map((value) => plain(format(value, code))), hovertemplate: `%{x}<br>%{text}<extra></extra>`,
     }));
-    return { traces, layout: layout({ height: isNarrow() ? 260 : 320, xaxis: timeAxis(timeTicks(by)), yaxis: amountAxis(title) }) };
+    return { traces, layout: layout({ height: isNarrow() ? 260 : 320, xaxis: periodAxis(found.periods, by), yaxis: amountAxis(title) }) };
   }
 
-  const timeTicks = (by) => ({ hoverformat: by === "month" ? "%B %Y" : by === "week" ? "week of %d %b %Y" : "%a %d %b %Y" });
-
   // Bars over time, one upon the other: only for what can be added up.
-  function stacks(periods, series, title, { by, height, xaxis = timeAxis(timeTicks(by)) }) {
+  function stacks(periods, series, title, { by, height, xaxis = periodAxis(periods, by) }) {
     const traces = series.map(({ name, values, colour, texts }) => ({
       type: "bar", name: plain(name), x: periods, y: values, marker: { color: colour },
       text: texts, textposition: "none", hovertemplate: `%{x}<br>${plain(name)}: %{text}<extra></extra>`,
@@ -117,6 +122,6 @@ const Charts = (() => {
 
   return {
     theme, variable, palette, meaning, colourOf, isNarrow, count, money, exact, plural, plain, cut, duration,
-    config, axis, amountAxis, timeAxis, layout, lines, stacks, bars,
+    config, axis, amountAxis, timeAxis, periodAxis, layout, lines, stacks, bars,
   };
 })();

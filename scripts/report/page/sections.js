@@ -221,8 +221,7 @@ const Sections = (() => {
         });
       }
     });
-    const hover = { day: "%a %d %b %Y", week: "week of %d %b %Y", month: "%B %Y" }[filter.by];
-    shape.xaxis = Charts.timeAxis({ hoverformat: hover, anchor: `y${codes.length > 1 ? codes.length : ""}` });
+    shape.xaxis = Charts.periodAxis(dates, filter.by, { anchor: `y${codes.length > 1 ? codes.length : ""}` });
     return {
       traces, layout: Charts.layout(shape),
       rows: {
