@@ -1,6 +1,6 @@
 """Queries in Athena's SQL, before they go to an engine, and what is said of those that an engine refuses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 import sqlglot
@@ -57,11 +57,25 @@ def _hints(statement: exp.Expr, known: Mapping[str, tuple[str, ...]]) -> Iterato
     made_here = {alias.alias.lower() for alias in statement.find_all(exp.Alias, exp.TableAlias)} | {
         name.name.lower() for alias in statement.find_all(exp.TableAlias) for name in alias.columns
     }
-    readable = [column for table in tables for column in known.get(table, ())]
+    meant = {table: _meant(table, known) for table in tables}
+    if ctes & meant.keys() or None in meant.values():
+        return  # who knows what columns that has
+    readable = [column for table in meant.values() for column in known.get(table or "", ())]
     for column in dict.fromkeys(column.name.lower() for column in statement.find_all(exp.Column)):
-        if column not in readable and column not in made_here and all(table in known for table in tables):
-            hint = did_you_mean(column, readable) or f"There are {', '.join(readable)}."
-            yield f"There is no column {column}. {hint}"
+        if column not in readable and column not in made_here:
+            yield f"There is no column {column}. {_columns_like(column, readable, known)}"
+
+
+def _meant(table: str, known: Mapping[str, tuple[str, ...]]) -> str | None:
+    """The table, or the one that was probably meant."""
+    return table if table in known else next(iter(get_close_matches(table, list(known), n=1)), None)
+
+
+def _columns_like(column: str, readable: Sequence[str], known: Mapping[str, tuple[str, ...]]) -> str:
+    others = [table for table, columns in known.items() if column in columns]
+    if others:
+        return f"It is in {' and '.join(others[:3])}."
+    return did_you_mean(column, dict.fromkeys(readable)) or f"There are {', '.join(dict.fromkeys(readable))}."
 
 
 def _first_problem(error: SqlglotError) -> str:

@@ -118,7 +118,7 @@ def columns(answer: pa.Table) -> Figures:
 
 def _values(column: pa.ChunkedArray) -> Any:
     if pa.types.is_decimal(column.type):
-        column = pc.cast(column, pa.float64())
+        column = pc.cast(pc.cast(column, pa.string()), pa.float64())  # the nearest: Arrow's own cast may miss it
     if pa.types.is_temporal(column.type):
         column = pc.cast(column, pa.string())
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):

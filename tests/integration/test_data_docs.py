@@ -189,7 +189,6 @@ def test_without_a_validated_batch_there_is_no_site(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["--quality", "--output", "site"], 0, ""),
-        ([], 2, "--quality"),
         (["--quality", "--output", "lake/lake.json"], 1, "The site cannot be written in"),
         (["--quality", "--lake", "nothing"], 1, "There is no lake in nothing"),
     ],

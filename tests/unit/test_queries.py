@@ -104,6 +104,8 @@ def test_as_of_a_batch_athena_reads_its_rows_and_the_views_of_them(lake: duckdb.
     [
         ("SELECT * FROM sales_order_current", "There is no table sales_order_current. Did you mean fact_sales_order_"),
         ("SELECT unit_pric FROM fact_sales_order", "There is no column unit_pric. Did you mean unit_price?"),
+        ("SELECT unit_pric FROM fact_sales_orders", "There is no column unit_pric. Did you mean unit_price?"),
+        ("SELECT design_name FROM fact_sales_order", "There is no column design_name. It is in dim_design and"),
         ("SELECT d.nothing_like_it FROM dim_design d", "There are design_id, design_name, file_location"),
         ("SELECT count(*) FROM nowhere_at_all", "There are dim_date, dim_staff"),
         ("SELEC 1", "no SQL that Athena knows|Only queries"),
