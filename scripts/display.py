@@ -97,6 +97,7 @@ class StageProgress(Progress):
             self.bars.update(self._tasks[table], total=max(rows, 1))
             self._show(table, rows, seconds)
             self.bars.stop_task(self._tasks[table])
+            self.bars.update(self._tasks[table], visible=not self._is_part)  # a part is small
         if not console.is_terminal:
             console.print(f"  {self._stage:<18} {table:<20} {rows:>10,} rows {seconds:>6.1f} s", soft_wrap=True)
 

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from retail_etl.manifests import Manifests
+from retail_etl.postgres import Database
 from scripts.display import console
 from scripts.lake_status import Status, read_status
 from scripts.local import LocalPair
@@ -56,6 +57,9 @@ def watch(
     3 deletions wait for --accept-deletions); 0 where none did. Ended at once: 130 (Ctrl-C), 143 (SIGTERM).
     """
     interval, stop = seconds(every), Stop()
+    for role, url in (("source", source), ("warehouse", warehouse)):
+        if url:
+            Database.from_url(role, url)  # what is no URL, no run will mend
     place = lake or str(LocalPair().lake)
 
     def run() -> tuple[Run, Status | None]:

@@ -19,6 +19,7 @@ from scripts.lake_status import Status
 from scripts.workflow import Run, read_pipeline
 
 RUNS_SHOWN = 6
+_TALL = 32
 
 
 class Shown(Protocol):
@@ -153,10 +154,10 @@ class Watching:
         ]
         if self._open and (progress := self._stages[self._open]):
             parts += [Text(), progress.bars]
-        if self._runs:
+        if self._runs and (self._open is None or console.height > _TALL):
             parts += [Text(), self._run_table()]
-            if error := self._runs[-1][1].error:
-                parts.append(Text.from_markup(f"[red]error[/] {escape(error)}"))
+        if self._runs and (error := self._runs[-1][1].error):
+            parts.append(Text.from_markup(f"[red]error[/] {escape(error)}"))
         return Group(*parts, Text(), Text(self._prompt(), style="dim"))
 
     def _freshness(self) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 
 from retail_etl.errors import ConfigurationError
 from scripts import etl, lake_query, query_docs
+from scripts.local import LocalPair
+from scripts.report import command
 from scripts.report.figures import Asked, Figures, columns, figures, finest_period
 from scripts.report.queries import MEMBERS, Engine
 from scripts.report.render import as_json, render
@@ -175,7 +178,9 @@ def test_the_page_loads_nothing_and_runs_its_own_scripts_alone(sample: Sample) -
     assert "connect-src" not in directives
 
 
-def test_an_empty_lake_has_a_page_and_a_lake_that_is_not_there_a_sentence(tmp_path: Path) -> None:
+def test_an_empty_lake_has_a_page_and_a_lake_that_is_not_there_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "lake").mkdir()
 
     def report(lake: str) -> Any:
@@ -185,6 +190,9 @@ def test_an_empty_lake_has_a_page_and_a_lake_that_is_not_there_a_sentence(tmp_pa
     assert (made.exit_code, made.stdout) == (0, f"{tmp_path / 'report.html'}\n")
     found = json.loads(Page((tmp_path / "report.html").read_text()).scripts[0][1])
     assert (found["tables"], found["pipeline"]["health"]["verdict"]) == ({}, "never_run")
+    monkeypatch.setattr(command, "LocalPair", partial(LocalPair, tmp_path / "home"))
+    assert report("").exit_code == 0  # nobody named one, and there is none yet
+    assert json.loads(Page((tmp_path / "report.html").read_text()).scripts[0][1])["pipeline"] is None
     missing = report(str(tmp_path / "nothing"))
     assert isinstance(missing.exception, ConfigurationError)
     assert "There is no lake in" in str(missing.exception)

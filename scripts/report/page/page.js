@@ -57,8 +57,8 @@
     }
     find("range").addEventListener("change", () => {
       const days = Number(find("range").value);
-      const to = Data.last;
-      range(days ? Data.plusDays(to, 1 - days) : Data.first, to);
+      const until = Data.last < Data.all.today ? Data.last : Data.all.today; // what is due later stays in
+      range(days ? Data.plusDays(until, 1 - days) : Data.first, Data.last);
     });
     find("by").addEventListener("change", () => filter.choose({ by: find("by").value }));
     find("currencies").addEventListener("change", () => {
