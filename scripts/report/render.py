@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 PAGE = Path(__file__).with_name("page")
-SCRIPTS = ("data.js", "charts.js", "sections.js", "page.js")
+SCRIPTS = ("data.js", "charts.js", "parts.js", "pipeline.js", "business.js", "order.js", "page.js")
 """The page's own scripts, in the order in which they build on one another."""
 
 # What ends a script element, or begins a comment in it, and what JavaScript does not allow in its strings.

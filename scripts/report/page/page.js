@@ -2,7 +2,15 @@
 
 // The page: theme, filter, sections. Whatever is chosen acts on all filtered sections at once.
 (() => {
-  const { element, empty, paragraph } = Sections;
+  const { element, paragraph } = Parts;
+  const SECTIONS = [
+    { id: "overview", name: "Overview", filtered: true, draw: Business.overview },
+    { id: "sales", name: "Sales", filtered: true, draw: Business.sales },
+    { id: "payments", name: "Payments", filtered: true, draw: Business.payments },
+    { id: "purchases", name: "Purchases", filtered: true, draw: Business.purchases },
+    { id: "order", name: "One order's history", filtered: false, draw: Order.orderHistory },
+    { id: "pipeline", name: "Pipeline", filtered: false, draw: Pipeline.pipelineSection },
+  ];
   const find = (id) => document.getElementById(id);
   const main = find("main");
   const drawn = [];
@@ -102,7 +110,7 @@
   }
 
   function build() {
-    const sections = Sections.list.filter((section) => !isEmpty || section.id === "pipeline");
+    const sections = SECTIONS.filter((section) => !isEmpty || section.id === "pipeline");
     if (isEmpty) {
       main.append(element("div", { class: "empty nothing" }, element("h2", {}, "Nothing has arrived here yet"),
         paragraph("", `The ${Data.all.read_from} holds no orders and no payments. Run the workflow, then make this report again:`),

@@ -1,0 +1,197 @@
+"use strict";
+
+// Sales, payments and purchases, as the filter has them: functions of the filter that give elements.
+const Business = (() => {
+  const { count, money, exact, plural, plain } = Charts;
+  const { element, paragraph, card, tableCard, tile } = Parts;
+
+  const dateHeading = (by) => ({ day: "day", week: "week of", month: "month" })[by];
+  const shownDate = (date, by) => (by === "month" ? date.slice(0, 7) : date);
+
+  function amountsOverTime(name, filter, title) {
+    const found = Data.overTime(name, filter, "amount");
+    const codes = [...found.series.keys()];
+    return codes.length ? {
+      ...Charts.lines(found, title, { format: exact, by: filter.by }),
+      rows: {
+        headings: [dateHeading(filter.by), ...codes.map((text) => ({ text, number: true }))],
+        rows: found.periods.map((date, at) => [shownDate(date, filter.by), ...codes.map((code) => exact(found.series.get(code)[at], code))]),
+      },
+    } : null;
+  }
+
+  function countsOverTime(name, filter, measure, title) {
+    const found = Data.overTime(name, filter, measure);
+    const codes = [...found.series.keys()];
+    if (!codes.length) return null;
+    const series = codes.map((code) => ({
+      name: `orders in ${code}`, values: found.series.get(code), colour: Charts.colourOf(code), texts: found.series.get(code).map(count),
+    }));
+    return {
+      ...Charts.stacks(found.periods, series, title, { by: filter.by }),
+      rows: {
+        headings: [dateHeading(filter.by), ...codes.map((code) => ({ text: `orders in ${code}`, number: true })), { text: "together", number: true }],
+        rows: found.periods.map((date, at) => {
+          const values = codes.map((code) => found.series.get(code)[at]);
+          return [shownDate(date, filter.by), ...values.map(count), count(values.reduce((sum, value) => sum + value, 0))];
+        }),
+      },
+    };
+  }
+
+  const MEASURES = { amount: "revenue", units: "units", orders: "orders" };
+
+  function breakdown(name, filter, measure, title, what) {
+    const entries = Data.members(name, filter, measure);
+    const codes = Data.used.filter((code) => entries.some((entry) => entry.values.has(code)));
+    if (!entries.length) return null;
+    const format = measure === "amount" ? exact : (value) => count(value);
+    const series = codes.map((code) => {
+      const values = entries.map((entry) => entry.values.get(code) || 0);
+      return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(format(value, code))) };
+    });
+    return {
+      ...Charts.bars(entries.map((entry) => entry.label), series, title, { stacked: measure !== "amount" }),
+      rows: {
+        headings: [what, ...codes.map((text) => ({ text, number: true }))],
+        rows: entries.map((entry) => [entry.label, ...codes.map((code) => format(entry.values.get(code) || 0, code))]),
+      },
+    };
+  }
+
+  const inEach = (filter) => (filter.currencies.size > 1 ? ", each currency by itself" : "");
+  const inOwn = (filter) => (filter.currencies.size === 1 ? [...filter.currencies][0] : "each currency's own units");
+
+  // ------------------------------------------------------------------ sections
+
+  function total(name, filter, measure) {
+    return [...Data.sums(name, filter, measure, "currency")].sort(([one], [other]) => (one < other ? -1 : 1));
+  }
+
+  const added = (totals) => totals.reduce((sum, [, value]) => sum + value, 0);
+
+  function overview(filter) {
+    const amounts = (totals) => (totals.length ? totals.map(([code, value]) => money(value, code)) : ["–"]);
+    const states = (which) => {
+      const state = Data.answer("payments").column("state");
+      const isOne = (row) => state[row].startsWith(which);
+      const sums = (measure) => {
+        const found = Data.sums("payments", filter, measure, isOne, "currency").get(true) || new Map();
+        return [...found].sort(([one], [other]) => (one < other ? -1 : 1));
+      };
+      return [sums("amount"), added(sums("payments"))];
+    };
+    const orders = added(total("sales", filter, "orders"));
+    const [due, dueCount] = states("due");
+    const [overdue, overdueCount] = states("overdue");
+    return [element("div", { class: "tiles" },
+      tile("Revenue", amounts(total("sales", filter, "amount")), filter.currencies.size > 1 && "currencies are never added up"),
+      tile("Sales orders", [count(orders)], plural(added(total("sales", filter, "units")), "unit")),
+      tile("Purchases", amounts(total("purchases", filter, "amount")), plural(added(total("purchases", filter, "orders")), "order")),
+      tile("Payments due", amounts(due), plural(dueCount, "payment")),
+      tile("Payments overdue", amounts(overdue), plural(overdueCount, "payment"), overdueCount ? "attention" : ""),
+      ...Pipeline.stateTiles())];
+  }
+
+  function sales(filter) {
+    const measure = filter.measure;
+    const titles = { amount: `revenue (${inOwn(filter)})`, units: "units sold", orders: "orders" };
+    const note = measure === "amount" ? `The first ten by their share of revenue${inEach(filter)}.` : `The first ten. Colours: the orders' currencies.`;
+    const by = (name, title, what) => card(title, note, breakdown(`sales_by_${name}`, filter, measure, titles[measure], what));
+    const choice = element("select", { "aria-label": "What the breakdowns show" },
+      Object.entries(MEASURES).map(([value, text]) => element("option", { value, selected: value === measure }, text)));
+    choice.addEventListener("change", () => filter.choose({ measure: choice.value }));
+    return [
+      element("div", { class: "cards" },
+        card("Revenue over time", `Units sold times price, by the day of the order${inEach(filter)}.`, amountsOverTime("sales", filter, `revenue (${inOwn(filter)})`)),
+        card("Units sold over time", "By the day of the order; units of all chosen currencies stand upon each other.", countsOverTime("sales", filter, "units", "units sold"))),
+      element("p", { class: "lead", style: "margin-top:1rem" }, element("label", {}, "Breakdowns by ", choice)),
+      element("div", { class: "cards" },
+        by("country", "By country", "country"), by("counterparty", "By counterparty", "counterparty"),
+        by("design", "By design", "design"), by("staff", "By member of staff", "staff")),
+    ];
+  }
+
+  const STATE_NAMES = {
+    overdue_over_90: "over 90 days overdue", overdue_61_90: "61–90 days overdue", overdue_31_60: "31–60 days overdue",
+    overdue_1_30: "1–30 days overdue", due_0_30: "due within 30 days", due_later: "due later", paid: "paid",
+  };
+
+  function payments(filter) {
+    const answer = Data.answer("payments");
+    const [period, state] = [answer.column("period"), answer.column("state")];
+    const kindOf = (row) => state[row].split("_")[0];
+    const byKind = Data.sums("payments", filter, "amount", "currency", kindOf, (row) => Data.startOf[filter.by](period[row]));
+    const byState = Data.sums("payments", filter, "amount", "currency", "state");
+    const counts = Data.sums("payments", filter, "payments", "kind", "currency", kindOf);
+    const amounts = Data.sums("payments", filter, "amount", "kind", "currency", kindOf);
+    const cell = (kind, code, which) => {
+      const number = counts.get(kind).get(code).get(which) || 0;
+      return number ? `${money(amounts.get(kind).get(code).get(which), code)} (${count(number)})` : "–";
+    };
+    const rows = [...counts].sort().flatMap(([kind, codes]) => [...codes.keys()].sort().map((code) =>
+      [kind, code, cell(kind, code, "paid"), cell(kind, code, "due"), cell(kind, code, "overdue")]));
+    return [element("div", { class: "cards" },
+      card("Paid, due and overdue", "By the day that was agreed for the payment, a panel for each currency. All kinds of payment, incoming and outgoing.", paymentPanels(byKind, filter), { wide: true }),
+      card("What is open, by age", `As of ${Data.all.today} (UTC)${inEach(filter)}.`, ageing(byState, filter), { nothing: "Nothing is open in these dates and currencies." }),
+      tableCard("By kind of payment", "Amount, and how many payments.", ["kind", "currency", { text: "paid", number: true }, { text: "due", number: true }, { text: "overdue", number: true }], rows, { wide: false }))];
+  }
+
+  function paymentPanels(byKind, filter) {
+    const codes = [...byKind.keys()].sort();
+    if (!codes.length) return null;
+    const colours = Charts.meaning();
+    const dates = Data.periods([...new Set(codes.flatMap((code) => [...byKind.get(code).values()].flatMap((of) => [...of.keys()])))].sort(), filter.by);
+    const at = (code, kind, date) => byKind.get(code).get(kind)?.get(date) || 0;
+    const gap = 0.12 / codes.length;
+    const traces = [];
+    const shape = { barmode: "stack", height: 90 + codes.length * (Charts.isNarrow() ? 130 : 150), bargap: 0.2, annotations: [] };
+    codes.forEach((code, place) => {
+      const suffix = place ? place + 1 : "";
+      const top = 1 - place / codes.length;
+      shape[`yaxis${suffix}`] = Charts.amountAxis(code, { domain: [top - 1 / codes.length + gap, top], nticks: 4 });
+      for (const kind of ["paid", "due", "overdue"]) {
+        const values = dates.map((date) => at(code, kind, date));
+        traces.push({
+          type: "bar", name: kind, legendgroup: kind, showlegend: place === 0, x: dates, y: values, yaxis: `y${suffix}`,
+          marker: { color: colours[kind] }, text: values.map((value) => exact(value, code)), textposition: "none",
+          hovertemplate: `%{x}<br>${kind}: %{text}<extra></extra>`,
+        });
+      }
+    });
+    shape.xaxis = Charts.periodAxis(dates, filter.by, { anchor: `y${codes.length > 1 ? codes.length : ""}` });
+    return {
+      traces, layout: Charts.layout(shape),
+      rows: {
+        headings: ["currency", dateHeading(filter.by), ...["paid", "due", "overdue"].map((text) => ({ text, number: true }))],
+        rows: codes.flatMap((code) => dates.map((date) => [code, shownDate(date, filter.by), ...["paid", "due", "overdue"].map((kind) => exact(at(code, kind, date), code))])),
+      },
+    };
+  }
+
+  function ageing(byState, filter) {
+    const open = Data.all.states.filter((state) => state !== "paid");
+    const codes = [...byState.keys()].sort().filter((code) => open.some((state) => byState.get(code).has(state)));
+    if (!codes.length) return null;
+    const series = codes.map((code) => {
+      const values = open.map((state) => byState.get(code).get(state) || 0);
+      return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(exact(value, code))) };
+    });
+    return {
+      ...Charts.bars(open.map((state) => STATE_NAMES[state]), series, `open (${inOwn(filter)})`),
+      rows: {
+        headings: ["age", ...codes.map((text) => ({ text, number: true }))],
+        rows: open.map((state, at) => [STATE_NAMES[state], ...series.map(({ name, values }) => exact(values[at], name))]),
+      },
+    };
+  }
+
+  function purchases(filter) {
+    return [element("div", { class: "cards" },
+      card("Purchases over time", `Quantity times price, by the day of the order${inEach(filter)}.`, amountsOverTime("purchases", filter, `cost (${inOwn(filter)})`)),
+      card("Items ordered over time", "By the day of the order; items of all chosen currencies stand upon each other.", countsOverTime("purchases", filter, "units", "items")),
+      card("By supplier", `The first ten by their share of the cost${inEach(filter)}.`, breakdown("purchases_by_counterparty", filter, "amount", `cost (${inOwn(filter)})`, "supplier"), { wide: true }))];
+  }
+
+  return { overview, sales, payments, purchases };
+})();

@@ -1,0 +1,70 @@
+"""The page's own sums, as its script makes them: by Node.js, where there is one (the platform itself needs none)."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import query_docs
+from scripts.report import render
+from tests.unit.test_report import Sample
+
+NODE = shutil.which("node")
+HARNESS = """
+globalThis.document = { getElementById: () => ({ textContent: require("fs").readFileSync(0, "utf8") }) };
+const filter = (from, to, ...codes) => ({ from, to, by: "month", currencies: new Set(codes) });
+const plain = (found) => (found instanceof Map ? Object.fromEntries([...found].map(([k, v]) => [k, plain(v)])) : found);
+"""
+
+pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js here")
+
+
+@pytest.fixture(scope="module")
+def data() -> str:
+    sample = Sample(query_docs.sample_lake())
+    sample.connection.execute("INSERT INTO sample.dim_design VALUES (7, 'Steel Mug', '', '', 2)")
+    sample.connection.execute("""INSERT INTO sample.fact_sales_order VALUES (105, '2024-06-30', '09:00:00', '2024-06-30',
+        '09:00:00', 6, 2, 3, 10.10, 1, 7, '2024-07-08', '2024-07-06', 3, 2)""")
+    return render.as_json(sample.figures())
+
+
+def _told(data: str, expression: str) -> Any:
+    script = (
+        f"{HARNESS}\n{Path(render.PAGE / 'data.js').read_text()}\nconsole.log(JSON.stringify(plain({expression})));"
+    )
+    done = subprocess.run([str(NODE), "-e", script], input=data, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_filter_takes_days_at_both_ends_and_currencies(data: str) -> None:
+    whole = _told(data, 'Data.sums("sales", filter("", "", "GBP", "EUR"), "amount", "currency")')
+    assert whole == {"GBP": pytest.approx(3591.12 + 30.30), "EUR": 90.0}
+    assert _told(data, 'Data.sums("sales", filter("2024-03-01", "2024-03-01", "GBP", "EUR"), "units", "currency")') == {
+        "GBP": 10
+    }
+    assert _told(data, 'Data.sums("sales", filter("2024-03-02", "2024-06-30", "GBP"), "orders", "currency")') == {
+        "GBP": 1
+    }
+    assert _told(data, 'Data.sums("sales", filter("", "", ), "orders", "currency")') == {}
+
+
+def test_months_without_orders_are_shown_as_none(data: str) -> None:
+    found = _told(data, '{ ...Data.overTime("sales", filter("", "", "GBP"), "units"), series: 0 }')
+    assert found["periods"] == ["2024-03-01", "2024-04-01", "2024-05-01", "2024-06-01"]
+    assert _told(data, 'Data.overTime("sales", filter("", "", "GBP"), "units").series') == {"GBP": [10, 0, 0, 3]}
+
+
+def test_members_of_one_name_stay_two_and_come_by_their_share_of_a_currency(data: str) -> None:
+    found = _told(
+        data, 'Data.members("sales_by_design", filter("", "", "GBP", "EUR"), "amount").map((one) => one.label)'
+    )
+    assert found == ["Steel Mug (8)", "Wooden Chair", "Steel Mug (7)"]  # all of the euros, nearly all of the pounds
+    most = _told(
+        data,
+        'Data.members("sales_by_design", filter("", "", "GBP", "EUR"), "orders", 1).map((one) => plain(one.values))',
+    )
+    assert most == [{"EUR": 1}, {"GBP": 3}]
