@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,30 +25,28 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node.js here")
 def data() -> str:
     sample = Sample(query_docs.sample_lake())
     sample.connection.execute("INSERT INTO sample.dim_design VALUES (7, 'Steel Mug', '', '', 2)")
-    sample.connection.execute("""INSERT INTO sample.fact_sales_order VALUES (105, '2024-06-30', '09:00:00', '2024-06-30',
-        '09:00:00', 6, 2, 3, 10.10, 1, 7, '2024-07-08', '2024-07-06', 3, 2)""")
+    sample.connection.execute("""
+        INSERT INTO sample.fact_sales_order VALUES (105, '2024-06-30', '09:00:00', '2024-06-30', '09:00:00', 6, 2, 3,
+            10.10, 1, 7, '2024-07-08', '2024-07-06', 3, 2)""")
     return render.as_json(sample.figures())
 
 
 def _told(data: str, expression: str) -> Any:
-    script = (
-        f"{HARNESS}\n{Path(render.PAGE / 'data.js').read_text()}\nconsole.log(JSON.stringify(plain({expression})));"
-    )
+    own = (render.PAGE / "data.js").read_text()
+    script = f"{HARNESS}\n{own}\nconsole.log(JSON.stringify(plain({expression})));"
     done = subprocess.run([str(NODE), "-e", script], input=data, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_the_filter_takes_days_at_both_ends_and_currencies(data: str) -> None:
-    whole = _told(data, 'Data.sums("sales", filter("", "", "GBP", "EUR"), "amount", "currency")')
-    assert whole == {"GBP": pytest.approx(3591.12 + 30.30), "EUR": 90.0}
-    assert _told(data, 'Data.sums("sales", filter("2024-03-01", "2024-03-01", "GBP", "EUR"), "units", "currency")') == {
-        "GBP": 10
-    }
-    assert _told(data, 'Data.sums("sales", filter("2024-03-02", "2024-06-30", "GBP"), "orders", "currency")') == {
-        "GBP": 1
-    }
-    assert _told(data, 'Data.sums("sales", filter("", "", ), "orders", "currency")') == {}
+    def sums(measure: str, chosen: str) -> Any:
+        return _told(data, f'Data.sums("sales", filter({chosen}), "{measure}", "currency")')
+
+    assert sums("amount", '"", "", "GBP", "EUR"') == {"GBP": pytest.approx(3591.12 + 30.30), "EUR": 90.0}
+    assert sums("units", '"2024-03-01", "2024-03-01", "GBP", "EUR"') == {"GBP": 10}
+    assert sums("orders", '"2024-03-02", "2024-06-30", "GBP"') == {"GBP": 1}
+    assert sums("orders", '"", ""') == {}
 
 
 def test_months_without_orders_are_shown_as_none(data: str) -> None:
@@ -59,12 +56,9 @@ def test_months_without_orders_are_shown_as_none(data: str) -> None:
 
 
 def test_members_of_one_name_stay_two_and_come_by_their_share_of_a_currency(data: str) -> None:
-    found = _told(
-        data, 'Data.members("sales_by_design", filter("", "", "GBP", "EUR"), "amount").map((one) => one.label)'
-    )
+    def members(measure: str, more: str) -> Any:
+        return _told(data, f'Data.members("sales_by_design", filter("", "", "GBP", "EUR"), "{measure}"{more}')
+
+    found = members("amount", ").map((one) => one.label)")
     assert found == ["Steel Mug (8)", "Wooden Chair", "Steel Mug (7)"]  # all of the euros, nearly all of the pounds
-    most = _told(
-        data,
-        'Data.members("sales_by_design", filter("", "", "GBP", "EUR"), "orders", 1).map((one) => plain(one.values))',
-    )
-    assert most == [{"EUR": 1}, {"GBP": 3}]
+    assert members("orders", ", 1).map((one) => plain(one.values))") == [{"EUR": 1}, {"GBP": 3}]
