@@ -26,7 +26,7 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  %-24s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\nARGS="..." goes to the command behind run, status, maintain, test, unit-test, integration-test, package, requirements.\n'
+	@printf '\nARGS="..." goes to the command behind run, status, report, watch, maintain, test, unit-test, integration-test, package, requirements.\n'
 
 .PHONY: setup
 setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git hooks
@@ -69,8 +69,16 @@ run: $(READY) ## Run the workflow once, on what .env names or else the embedded 
 	@$(WITH_ENV) $(ETL) run $(ARGS)
 
 .PHONY: status
-status: $(READY) ## Show batches, freshness, quarantine and the last quality results
+status: $(READY) ## Is it fresh and complete, what is wrong, what to do next
 	@$(WITH_ENV) $(ETL) status $(ARGS)
+
+.PHONY: report
+report: $(READY) ## Build the report, one HTML file (ARGS="--from warehouse --output report.html")
+	@$(WITH_ENV) $(ETL) report $(ARGS)
+
+.PHONY: watch
+watch: $(READY) ## Run the workflow every five minutes and look on (ARGS="--every 10m")
+	@$(WITH_ENV) $(ETL) watch $(ARGS)
 
 .PHONY: maintain
 maintain: $(READY) ## Fewer files, fewer snapshots, nothing left behind (what would go: ARGS=--dry-run)

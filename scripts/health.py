@@ -85,7 +85,7 @@ def assess(status: Status, look: Look | None = None, places: Places | None = Non
     """
     places = places or Places()
     if not status["batches"]:
-        what = "Nothing was extracted yet: this lake is empty."
+        what = f"Nothing was extracted into {status['lake']} yet."
         found = [Finding("wrong", what, places.run())]
         return _told("never_run", None, None, found)
     found = sorted(_findings(status, look, places), key=lambda one: ("wrong", "waits", "advice").index(one.severity))

@@ -11,9 +11,11 @@ import requests
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from retail_etl.manifests import Manifests
 from scripts import lake_views
 from scripts.athena import Athena
 from scripts.named_queries import named_query
+from scripts.report import engines, queries
 from scripts.statements import QueryError
 
 COLUMNS = [
@@ -64,6 +66,27 @@ def test_a_named_query_goes_to_the_workgroup_as_it_is_with_its_values_beside_it(
     (sent,) = _all_sent()
     assert (sent["Query"], sent["ExecutionParameters"]) == (query.sql, ["100"])
     assert (sent["WorkGroup"], sent["QueryExecutionContext"]) == ("people", {"Database": "star"})
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_report_on_a_lake_in_s3_asks_athena_once_something_is_published() -> None:
+    boto3.client("s3").create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+    zone = Manifests("s3://lake/here")
+    assert engines.lake(zone.location, "star", "primary").is_empty
+    batch_id = zone.claim()
+    for stage in ("extract", "publish"):
+        zone.finish(batch_id, stage, {})
+    lake = engines.lake(zone.location, "star", "primary")
+    assert not lake.is_empty
+    column = {"Name": "sales_order_id", "Type": "integer"}
+    answer = {
+        "region": "eu-west-2",
+        "results": [{"rows": [_row("sales_order_id"), _row("7")], "column_info": [column]}],
+    }
+    requests.post("http://motoapi.amazonaws.com/moto-api/static/athena/query-results", json=answer, timeout=10)
+    question = queries.ORDER_WITH_MOST_VERSIONS.sql
+    assert lake.ask(question).to_pylist() == [{"sales_order_id": 7}]
+    assert [sent["Query"] for sent in _all_sent()] == [question]
 
 
 @pytest.mark.usefixtures("aws")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from retail_etl.errors import ConfigurationError
 from scripts import etl, lake_query, query_docs
 from scripts.local import LocalPair
-from scripts.report import command
+from scripts.report import command, queries
 from scripts.report.figures import Asked, Figures, columns, figures, finest_period
 from scripts.report.queries import MEMBERS, Engine
 from scripts.report.render import as_json, render
@@ -109,6 +109,24 @@ def test_figures_are_those_that_were_counted_by_hand(sample: Sample) -> None:
     assert [row[:4] for row in _rows(tables["quarantine"])] == [("sales_order", "units_sold must be 0 or more", 1, 0)]
     assert [row[:6] for row in _rows(tables["quality"])][2] == (2, "raw", 2, 0, 1, 0)
     assert [(row[1], row[2], row[3]) for row in _rows(tables["table_rows"])][8] == ("fact_sales_order", 5, 3)
+
+
+def test_every_query_states_its_grain_is_athenas_sql_and_adds_up_no_currencies() -> None:
+    asked = [
+        queries.CURRENCIES,
+        queries.EXTENT,
+        queries.ORDER_WITH_MOST_VERSIONS,
+        *queries.business("week", AT.date()),
+        *queries.order_history(100),
+        *queries.PIPELINE,
+    ]
+    assert len({query.name for query in asked}) == len(asked)
+    for query in asked:
+        assert query.grain.startswith("one row")
+        again = parse(query.sql).sql("athena")
+        assert parse(again).sql("athena") == again
+        if "AS amount" in query.sql:
+            assert "c.currency_code AS currency" in query.sql
 
 
 def test_the_order_with_most_versions_is_shown_unless_another_is_named(sample: Sample) -> None:
