@@ -22,13 +22,15 @@ def run(job: Job) -> Result:
     """Bring the warehouse to the last published batch. The ledger in it says what it holds, whatever crashed."""
     zone = RawZone(job.option("lake"))
     anew = job.options.get("rebuild") == "true"
+    since = time.monotonic()
     with open_warehouse(job.database("warehouse"), zone.lake_id()) as warehouse:
         loaded = 0 if anew else warehouse.loaded_until()
         batches = zone.published_after(loaded)
         tables = _written_by(zone, batches) if loaded else set(model.WAREHOUSE)
         rows = _load(job, warehouse, loaded, batches, tables, anew) if batches else {}
+        seconds = round(time.monotonic() - since, 3)
         for batch_id in zone.waiting("load"):
-            zone.finish(batch_id, "load", {"tables": rows if batch_id in batches else {}})
+            zone.finish(batch_id, "load", {"seconds": seconds, "tables": rows if batch_id in batches else {}})
     if not batches:
         return NOTHING_TO_DO
     metrics.tell_freshness(job.options.get("metrics_namespace"), zone.age_seconds(batches[-1]))

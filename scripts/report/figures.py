@@ -124,6 +124,6 @@ def _values(column: pa.ChunkedArray) -> Any:
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         return column.to_pylist()
     coded = column.combine_chunks().dictionary_encode()
-    if len(coded.dictionary) == len(column):
+    if len(coded.dictionary) in (0, len(column)):
         return column.to_pylist()
     return {"values": coded.dictionary.to_pylist(), "codes": coded.indices.to_pylist()}

@@ -42,25 +42,29 @@ const Business = (() => {
   const MEASURES = { amount: "revenue", units: "units", orders: "orders" };
 
   function breakdown(name, filter, measure, title, what) {
-    const entries = Data.members(name, filter, measure);
-    const codes = Data.used.filter((code) => entries.some((entry) => entry.values.has(code)));
-    if (!entries.length) return null;
+    const all = Data.members(name, filter, measure);
+    if (!all.length) return null;
+    const entries = all.filter((entry) => entry.key !== null);
+    const others = all.find((entry) => entry.key === null);
+    const codes = Data.used.filter((code) => all.some((entry) => entry.values.has(code)));
     const format = measure === "amount" ? exact : (value) => count(value);
+    const inShort = measure === "amount" ? money : (value, code) => `${count(value)} in ${code}`;
     const series = codes.map((code) => {
       const values = entries.map((entry) => entry.values.get(code) || 0);
       return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(format(value, code))) };
     });
     return {
       ...Charts.bars(entries.map((entry) => entry.label), series, title, { stacked: measure !== "amount" }),
+      after: others && `All others: ${codes.map((code) => inShort(others.values.get(code) || 0, code)).join(" · ")}`,
       rows: {
         headings: [what, ...codes.map((text) => ({ text, number: true }))],
-        rows: entries.map((entry) => [entry.label, ...codes.map((code) => format(entry.values.get(code) || 0, code))]),
+        rows: all.map((entry) => [entry.label, ...codes.map((code) => format(entry.values.get(code) || 0, code))]),
       },
     };
   }
 
   const inEach = (filter) => (filter.currencies.size > 1 ? ", each currency by itself" : "");
-  const inOwn = (filter) => (filter.currencies.size === 1 ? [...filter.currencies][0] : "each currency's own units");
+  const inOwn = (filter) => (filter.currencies.size === 1 ? `in ${[...filter.currencies][0]}` : "in each currency");
 
   // ------------------------------------------------------------------ sections
 
@@ -95,7 +99,7 @@ const Business = (() => {
 
   function sales(filter) {
     const measure = filter.measure;
-    const titles = { amount: `revenue (${inOwn(filter)})`, units: "units sold", orders: "orders" };
+    const titles = { amount: `revenue, ${inOwn(filter)}`, units: "units sold", orders: "orders" };
     const note = measure === "amount" ? `The first ten by their share of revenue${inEach(filter)}.` : `The first ten. Colours: the orders' currencies.`;
     const by = (name, title, what) => card(title, note, breakdown(`sales_by_${name}`, filter, measure, titles[measure], what));
     const choice = element("select", { "aria-label": "What the breakdowns show" },
@@ -103,7 +107,7 @@ const Business = (() => {
     choice.addEventListener("change", () => filter.choose({ measure: choice.value }));
     return [
       element("div", { class: "cards" },
-        card("Revenue over time", `Units sold times price, by the day of the order${inEach(filter)}.`, amountsOverTime("sales", filter, `revenue (${inOwn(filter)})`)),
+        card("Revenue over time", `Units sold times price, by the day of the order${inEach(filter)}.`, amountsOverTime("sales", filter, `revenue, ${inOwn(filter)}`)),
         card("Units sold over time", "By the day of the order; units of all chosen currencies stand upon each other.", countsOverTime("sales", filter, "units", "units sold"))),
       element("p", { class: "lead", style: "margin-top:1rem" }, element("label", {}, "Breakdowns by ", choice)),
       element("div", { class: "cards" },
@@ -178,7 +182,7 @@ const Business = (() => {
       return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(exact(value, code))) };
     });
     return {
-      ...Charts.bars(open.map((state) => STATE_NAMES[state]), series, `open (${inOwn(filter)})`),
+      ...Charts.bars(open.map((state) => STATE_NAMES[state]), series, `open, ${inOwn(filter)}`),
       rows: {
         headings: ["age", ...codes.map((text) => ({ text, number: true }))],
         rows: open.map((state, at) => [STATE_NAMES[state], ...series.map(({ name, values }) => exact(values[at], name))]),
@@ -188,9 +192,9 @@ const Business = (() => {
 
   function purchases(filter) {
     return [element("div", { class: "cards" },
-      card("Purchases over time", `Quantity times price, by the day of the order${inEach(filter)}.`, amountsOverTime("purchases", filter, `cost (${inOwn(filter)})`)),
+      card("Purchases over time", `Quantity times price, by the day of the order${inEach(filter)}.`, amountsOverTime("purchases", filter, `cost, ${inOwn(filter)}`)),
       card("Items ordered over time", "By the day of the order; items of all chosen currencies stand upon each other.", countsOverTime("purchases", filter, "units", "items")),
-      card("By supplier", `The first ten by their share of the cost${inEach(filter)}.`, breakdown("purchases_by_counterparty", filter, "amount", `cost (${inOwn(filter)})`, "supplier"), { wide: true }))];
+      card("By supplier", `The first ten by their share of the cost${inEach(filter)}.`, breakdown("purchases_by_counterparty", filter, "amount", `cost, ${inOwn(filter)}`, "supplier"), { wide: true }))];
   }
 
   return { overview, sales, payments, purchases };

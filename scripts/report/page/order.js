@@ -64,12 +64,15 @@ const Order = (() => {
       delivery: (row) => row.agreed_delivery_date, payment: (row) => row.agreed_payment_date,
       design: (row) => row.design, counterparty: (row) => row.counterparty, staff: (row) => row.staff,
     };
-    const numbers = new Set(["units", "price", "amount"]);
+    const [numbers, dates] = [new Set(["units", "price", "amount"]), new Set(["delivery", "payment"])];
     const headings = [{ text: "version", number: true }, "from", "until", ...Object.keys(shown).map((text) => ({ text, number: numbers.has(text) }))];
     const until = (row) => (row.valid_to ? row.valid_to.slice(0, 19) : row.deleted_at ? `deleted ${row.deleted_at.slice(0, 19)}` : "now");
     const rows = versions.map((row, at) => [
       String(row.version), { text: row.valid_from.slice(0, 19), name: "time" }, { text: until(row), name: "time" },
-      ...Object.values(shown).map((of) => ({ text: of(row), name: at && of(row) !== of(versions[at - 1]) ? "changed" : "" })),
+      ...Object.entries(shown).map(([what, of]) => ({
+        text: of(row),
+        name: `${dates.has(what) ? "time " : ""}${at && of(row) !== of(versions[at - 1]) ? "changed" : ""}`,
+      })),
     ]);
     return [headings, rows];
   }

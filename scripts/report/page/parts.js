@@ -31,7 +31,8 @@ const Parts = (() => {
     return element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, body));
   }
 
-  // A titled chart. `chart`: {traces, layout, rows: {headings, rows}}, or null where there is nothing to show.
+  // A titled chart. `chart`: {traces, layout, after: a line below it, rows: {headings, rows}}, or null where there is
+  // nothing to show.
   function card(title, note, chart, { wide = false, nothing = NOTHING_CHOSEN } = {}) {
     const head = element("div", { class: "head" }, element("h3", {}, title));
     const made = element("article", { class: `card${wide ? " wide" : ""}` }, head, note && paragraph("note", note));
@@ -42,6 +43,7 @@ const Parts = (() => {
     const place = element("div", { class: "chart", role: "img", "aria-label": `${title}. The figures are in the table below.` });
     made.append(place);
     made.draw = () => Plotly.react(place, chart.traces, chart.layout, Charts.config);
+    if (chart.after) made.append(paragraph("note", chart.after));
     if (chart.rows) made.append(rowsOf(chart.rows));
     return made;
   }
