@@ -14,6 +14,9 @@ from retail_etl import model
 MEMBERS = 12
 """Of a dimension, so many are shown by name: those with the greatest amounts in any one currency."""
 
+VERSIONS = 100
+"""Of one order and its payments, so many versions are shown."""
+
 Period = Literal["day", "week", "month"]
 Engine = Literal["lake", "warehouse"]
 
@@ -207,8 +210,10 @@ def order_history(order: int) -> Iterator[Query]:
     """All that became of one sales order, and of the payments for it."""
     yield Query(
         "order_versions",
-        "one row per version of the order",
-        f"""SELECT o.sales_order_id, o.version, o.valid_from, o.valid_to, o.is_current, o.deleted_at,
+        f"one row per version of the order, the last {VERSIONS}",
+        f"""SELECT *
+  FROM (
+SELECT o.sales_order_id, o.version, o.valid_from, o.valid_to, o.is_current, o.deleted_at,
        o.created_date, o.units_sold, o.unit_price, o.units_sold * o.unit_price AS amount, c.currency_code AS currency,
        o.agreed_delivery_date, o.agreed_payment_date, d.design_name AS design,
        b.counterparty_legal_name AS counterparty, concat(s.first_name, ' ', s.last_name) AS staff
@@ -218,19 +223,27 @@ def order_history(order: int) -> Iterator[Query]:
   JOIN dim_counterparty b ON b.counterparty_id = o.counterparty_id
   JOIN dim_staff s ON s.staff_id = o.sales_staff_id
  WHERE o.sales_order_id = {order:d}
- ORDER BY o.version""",
+ ORDER BY o.version DESC
+ LIMIT {VERSIONS}
+) newest
+ ORDER BY version""",
     )
     yield Query(
         "order_payments",
-        "one row per version of a payment for the order",
-        f"""SELECT p.payment_id, p.version, p.valid_from, p.valid_to, p.is_current, p.deleted_at, p.paid,
+        f"one row per version of a payment for the order, the last {VERSIONS}",
+        f"""SELECT *
+  FROM (
+SELECT p.payment_id, p.version, p.valid_from, p.valid_to, p.is_current, p.deleted_at, p.paid,
        p.payment_date, p.payment_amount AS amount, c.currency_code AS currency, k.payment_type_name AS kind
   FROM fact_payment_history p
   JOIN dim_transaction t ON t.transaction_id = p.transaction_id
   JOIN dim_currency c ON c.currency_id = p.currency_id
   JOIN dim_payment_type k ON k.payment_type_id = p.payment_type_id
  WHERE t.sales_order_id = {order:d}
- ORDER BY p.payment_id, p.version""",
+ ORDER BY p.valid_from DESC, p.payment_id, p.version
+ LIMIT {VERSIONS}
+) newest
+ ORDER BY payment_id, version""",
     )
 
 

@@ -27,12 +27,12 @@ const Order = (() => {
       paragraph("lead", `Sales order ${now.sales_order_id}: ${plural(versions.length, "version")}. Each is a row of fact_sales_order; none is ever overwritten. `,
         now.deleted_at ? "The order is deleted in the source." : ""),
       element("div", { class: "cards" },
-        card("Timeline", "From when to when each version held, by the source's clock. Diamonds: the days agreed in the last version.", timeline(bars, now), { wide: true }),
+        card("Timeline", "From when to when each version held, by the source's clock. Diamonds: the days agreed in the last version.", timeline(bars, now, versions.length), { wide: true }),
         tableCard("Versions", "What changed from one version to the next is marked.", ...versionRows(versions))),
     ];
   }
 
-  function timeline(bars, now) {
+  function timeline(bars, now, versions) {
     const places = bars.map((_, at) => bars.length - at);
     const traces = bars.map((bar, at) => ({
       type: "scatter", mode: "lines+markers", x: [bar.from, bar.to], y: [places[at], places[at]], showlegend: false,
@@ -47,7 +47,7 @@ const Order = (() => {
     });
     if (now.deleted_at) {
       traces.push({
-        type: "scatter", mode: "markers", x: [now.deleted_at], y: [places[now.version - 1]], showlegend: false,
+        type: "scatter", mode: "markers", x: [now.deleted_at], y: [places[versions - 1]], showlegend: false,
         marker: { symbol: "x", size: 11, color: Charts.meaning().overdue }, hovertemplate: "found deleted<br>%{x}<extra></extra>",
       });
     }
