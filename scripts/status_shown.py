@@ -27,8 +27,7 @@ def show_status(console: Console, status: Status, health: Health, *, everything:
     room = SCREEN_LINES - len(console.render_lines(head)) - 2
     console.print(_batches(status["batches"] if everything else status["batches"][: max(room, 1)]))
     if everything:
-        console.print()
-        console.print(*_watermarks(status), sep="\n")
+        console.print(*_rejections(status["batches"]), Text(), *_watermarks(status), sep="\n")
 
 
 def _head(status: Status, health: Health, everything: bool) -> Group:
@@ -94,6 +93,12 @@ def _batches(batches: list[Status]) -> Table:
             " + ".join(str(met) for met in batch["expectations"].values()),
         )
     return table
+
+
+def _rejections(batches: list[Status]) -> Iterator[Text]:
+    for batch in batches:
+        if batch["rejected_because"]:
+            yield Text(f"Batch {batch['batch_id']} was rejected: {batch['rejected_because']}", style="red")
 
 
 def _watermarks(status: Status) -> Iterator[Table | Text]:

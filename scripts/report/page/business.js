@@ -158,7 +158,7 @@ const Business = (() => {
         const values = dates.map((date) => at(code, kind, date));
         traces.push({
           type: "bar", name: kind, legendgroup: kind, showlegend: place === 0, x: dates, y: values, yaxis: `y${suffix}`,
-          marker: { color: colours[kind] }, text: values.map((value) => exact(value, code)), textposition: "none",
+          marker: { color: colours[kind] }, text: values.map((value) => plain(exact(value, code))), textposition: "none",
           hovertemplate: `%{x}<br>${kind}: %{text}<extra></extra>`,
         });
       }

@@ -49,7 +49,7 @@ const Charts = (() => {
   };
 
   const axis = (title, more = {}) => ({
-    title: { text: title, standoff: 8, font: { size: 12, color: variable("--quiet") } },
+    title: { text: plain(title), standoff: 8, font: { size: 12, color: variable("--quiet") } },
     gridcolor: variable("--line"), linecolor: variable("--strong-line"), zerolinecolor: variable("--strong-line"),
     tickfont: { size: 11, color: variable("--quiet") }, automargin: true, fixedrange: true, ...more,
   });
