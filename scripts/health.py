@@ -21,6 +21,8 @@ PROMISED_MINUTES = 30
 VERIFIED_EVERY_HOURS = 30
 """So long after the last comparison it is time for the next one; the alarm on AWS waits as long."""
 
+NEVER_COMPARED = "Source, lake and warehouse were never compared."
+
 Severity = Literal["wrong", "waits", "advice"]
 Health = dict[str, Any]
 
@@ -172,8 +174,7 @@ def _staleness(status: Status, look: Look | None, places: Places) -> Iterator[Fi
 def _advice(status: Status, places: Places) -> Iterator[Finding]:
     certificate = status["certificate"]
     if certificate is None:
-        what = "Source, lake and warehouse were never compared."
-        yield Finding("advice", what, places.run("reconcile"))
+        yield Finding("advice", NEVER_COMPARED, places.run("reconcile"))
     else:
         age = (datetime.now(UTC) - datetime.fromisoformat(certificate["compared_at"])).total_seconds()
         if age > VERIFIED_EVERY_HOURS * 3600:

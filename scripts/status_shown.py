@@ -6,7 +6,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from scripts.health import PROMISED_MINUTES, Health, differing, duration
+from scripts.health import NEVER_COMPARED, PROMISED_MINUTES, Health, differing, duration
 from scripts.lake_status import Status
 
 SCREEN_LINES = 23
@@ -37,14 +37,15 @@ def _head(status: Status, health: Health, everything: bool) -> Group:
     answers.add_column(overflow="fold")
     answers.add_row("fresh", _ANSWERS[health["fresh"]], _freshness(status))
     answers.add_row("complete", _ANSWERS[health["complete"]], _completeness(status))
-    findings = health["findings"] if everything else health["findings"][:FINDINGS_SHOWN]
+    told = [one for one in health["findings"] if one["what"] != NEVER_COMPARED]  # the line above says it
+    findings = told if everything else told[:FINDINGS_SHOWN]
     for finding in findings:
         style = _STYLES[finding["severity"]]
         what = finding["what"] if everything else _cut(finding["what"])
         answers.add_row(Text(finding["severity"], style=style), "", Text(what, style=style))
         if finding["do"] and finding["do"] != health["next"]:
             answers.add_row("", "", Text(finding["do"], style="bold"))
-    if hidden := len(health["findings"]) - len(findings):
+    if hidden := len(told) - len(findings):
         answers.add_row("", "", Text(f"and {hidden} more: --all", style="dim"))
     for line in status["batches"][0]["reported"] if everything and status["batches"] else ():
         answers.add_row(Text("reported", style="dim"), "", Text(line, style="dim"))
@@ -70,7 +71,7 @@ def _freshness(status: Status) -> str:
 def _completeness(status: Status) -> str:
     certificate = status["certificate"]
     if certificate is None:
-        return "source, lake and warehouse were never compared"
+        return NEVER_COMPARED
     through = f"{certificate['verified_through'][:19]} ({certificate['time_zone']})"
     if names := differing(status):
         return f"not equal, verified through {through}: {', '.join(names)}"

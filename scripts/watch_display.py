@@ -91,7 +91,7 @@ class Watching:
         self._runs: deque[tuple[str, Run]] = deque(maxlen=RUNS_SHOWN)
         self._published: Status | None = None
         self._read_at = time.monotonic()
-        self._count, self._next, self._is_stopping = 0, 0.0, False
+        self._count, self._next, self._is_stopping, self._is_over = 0, 0.0, False, False
         self._live = Live(get_renderable=self._drawn, console=console, auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -101,7 +101,8 @@ class Watching:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.update(self._drawn(), refresh=True)
+        self._is_over = True
+        self._live.refresh()
         self._live.stop()
 
     # ------------------------------------------------------------------ what happens
@@ -196,6 +197,8 @@ class Watching:
         return table
 
     def _prompt(self) -> str:
+        if self._is_over:
+            return "Ended."
         if self._is_stopping:
             return "Ending after this stage. Ctrl-C again: at once."
         if self._next:
