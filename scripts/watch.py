@@ -92,7 +92,7 @@ def _runs(
         shown.end(done, published)
         if done.status != "stopped":
             code = exit_code(done)
-        if count == most:
+        if count == most or stop.asked.is_set():
             break
         shown.wait_until(since + every)
         while (left := since + every - time.monotonic()) > 0 and not stop.asked.wait(min(left, _LOOKED_AT_SECONDS)):

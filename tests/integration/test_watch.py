@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from retail_etl import lease
 from tests.integration.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
+WAITING = """
+SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+ WHERE NOT l.granted AND d.datname = current_database()"""
 
 
 def _watch(world: World, *options: str) -> subprocess.Popen[str]:
@@ -56,7 +60,10 @@ def _interrupted(world: World, number: signal.Signals) -> subprocess.Popen[str]:
     world.source.run("BEGIN")
     world.source.run("LOCK TABLE sales_order")  # who looks at it waits
     process = _watch(world)
-    _until(process, "run 1")
+    until = time.monotonic() + 60
+    while not world.source.run(WAITING):
+        assert time.monotonic() < until, "nobody waits for the table"
+        time.sleep(0.1)
     process.send_signal(number)
     _until(process, "ending after this stage")
     return process

@@ -93,9 +93,11 @@ const Charts = (() => {
       type: "bar", name: plain(name), x: periods, y: values, marker: { color: colour },
       text: texts, textposition: "none", hovertemplate: `%{x}<br>${plain(name)}: %{text}<extra></extra>`,
     }));
+    const highest = Math.max(...periods.map((_, at) => series.reduce((sum, { values }) => sum + values[at], 0)));
+    const whole = highest <= 6 && series.every(({ values }) => values.every(Number.isInteger)) ? { dtick: 1 } : {};
     return {
       traces,
-      layout: layout({ height: height || (isNarrow() ? 260 : 320), barmode: "stack", xaxis, yaxis: amountAxis(title) }),
+      layout: layout({ height: height || (isNarrow() ? 260 : 320), barmode: "stack", xaxis, yaxis: amountAxis(title, whole) }),
     };
   }
 
