@@ -46,6 +46,7 @@ def _load(
     job: Job, warehouse: Warehouse, loaded: int, batches: list[int], tables: set[str], anew: bool
 ) -> dict[str, int]:
     lake = Lake.of(job)
+    job.expect(lake.rows_to_look_at())
 
     def stage(table: StarTable) -> int:
         rows = lake.rows(table)

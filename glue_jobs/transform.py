@@ -30,7 +30,9 @@ def run(job: Job) -> Result:
 def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
     extract = zone.expect_manifest(batch_id, "extract")
     before = zone.waiting("publish")
-    read = {name for name, entry in extract["tables"].items() if entry["rows"] is not None}
+    rows = {name: entry["rows"] for name, entry in extract["tables"].items()}
+    job.expect(sum(filter(None, rows.values())) + lake.rows_to_look_at())
+    read = {name for name, count in rows.items() if count is not None}
     touched = [table for table in model.STAR.values() if read & set(table.sources)]
     since = time.monotonic()
 

@@ -85,7 +85,7 @@ def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
     started = now()
     snapshot.warnings += planned.news
     batch_id = zone.claim()
-    _ = job.spark  # started once, before the tables are read side by side
+    job.expect(planned.rows)  # which starts Spark once, before the tables are read side by side
     largest_first = sorted(planned.readings, key=lambda reading: -(reading.rows or 0))
     tables = runtime.side_by_side(
         {

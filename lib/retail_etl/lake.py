@@ -86,6 +86,13 @@ class Lake:
         """Branch → snapshot id; without `main` while nothing was ever published."""
         return {name: ref.snapshotId() for name, ref in self._metadata(table).refs().items()}
 
+    def rows_to_look_at(self) -> int:
+        """About how many rows a batch may have to be compared with: the versions in the tables that grow."""
+        heads = (
+            self._metadata(table).currentSnapshot() for table in model.STAR.values() if table.is_fact or table.large
+        )
+        return sum(int(head.summary().get("total-records") or 0) for head in heads if head)
+
     def _metadata(self, table: StarTable) -> Any:
         """Iceberg's own object for the table, as it is now: it answers without a query."""
         jvm: Any = self._spark._jvm

@@ -54,6 +54,7 @@ class _RawGate:
         self.rows: dict[str, int] = {
             name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None
         }
+        job.expect(sum(self.rows.values()) + self.lake.rows_to_look_at())
         self._usual = zone.usual_rows(batch_id)
         self._before = zone.held()
         held = gates.held(job, zone, batch_id - 1)

@@ -36,6 +36,10 @@ class Job(BareJob):
         """The Spark session with the lake's catalog; started on first use."""
         return spark.session(self.option("lake"))
 
+    def expect(self, rows: int) -> None:
+        """Say that the job goes over about so many rows, before it plans a query."""
+        spark.suit(self.spark, rows)
+
 
 def parse_options(arguments: Sequence[str], required: Sequence[str], optional: Mapping[str, str]) -> dict[str, str]:
     """The options of a job from its command line, as Glue passes it (`--name value`), with what Glue tells of a run."""

@@ -41,6 +41,13 @@ FAILURES = (Py4JError, PySparkException)
 _T = TypeVar("_T")
 
 _FEW = 20_000
+_MANY = 100_000
+
+_FOR_FEW_ROWS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 _WORKER_ERROR = "Traceback (most recent call last):"
 _FILE_ERRORS = ("java.io.", "java.nio.file.", "org.apache.hadoop.fs.")
 
@@ -107,6 +114,19 @@ def session(lake: str) -> SparkSession:
     for name, value in _catalog(lake).items():
         local.conf.set(f"spark.sql.catalog.{CATALOG}.{name}", value)
     return local
+
+
+def suit(made: SparkSession, rows: int) -> None:
+    """Let the session's plans suit a stage that goes over about so many rows. Few are gone over sooner than Java is
+    generated and compiled for each query, and a plan that is one task has nothing to adapt to.
+    """
+    usual = dict(made.sparkContext.getConf().getAll())
+    for name, for_few in _FOR_FEW_ROWS.items():
+        value = for_few if rows <= _MANY else usual.get(name)
+        if value is None:
+            made.conf.unset(name)
+        else:
+            made.conf.set(name, value)
 
 
 def _catalog(lake: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
     """Publish the batch, or reject it. Gives how many rows it wrote."""
     lake = Lake.of(job)
     written = zone.expect_manifest(batch_id, "transform")["tables"]
+    job.expect(sum(entry["rows"] for entry in written.values()) + lake.rows_to_look_at())
     intent = zone.manifest(batch_id, "publish_intent")
     if intent is None:  # else an earlier run audited it and was cut off
         findings = _evaluate(job, zone, lake, batch_id, written)
