@@ -62,13 +62,16 @@ LOCAL = {
 }
 """What suits one machine."""
 
-PATIENT_COMPILER = (
+JAVA_OPTIONS = (
+    "-XX:MetaspaceSize=256m",
     "-XX:Tier4InvocationThreshold=200000",
     "-XX:Tier4MinInvocationThreshold=50000",
     "-XX:Tier4CompileThreshold=400000",
     "-XX:Tier4BackEdgeThreshold=200000",
 )
-"""The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
+"""Spark's many classes are no reason to collect garbage.
+
+The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
 each row. Else it takes as many seconds of a run's first minute as the rows do, and most of them for Spark's own parser,
 planner and compiler.
 """
@@ -79,8 +82,9 @@ def settings() -> dict[str, str]:
 
     ANSI mode is what Spark 4 (Glue 6) does by default: a cast that fails is an error and not a NULL. FAIR: a batch's
     tables are written side by side; small ones must not wait for a large one. No constraint propagation: what Spark
-    infers of a gate's many expressions saves nothing, and takes it seconds for each table (SPARK-19846). No success
-    markers: the raw zone holds data objects alone; the manifest tells that a table is whole.
+    infers of a gate's many expressions saves nothing, and takes it seconds for each table (SPARK-19846). What is
+    cached is not compressed: keys and bits are narrow, and finding out how to compress them costs as much as reading
+    them. No success markers: the raw zone holds data objects alone; the manifest tells that a table is whole.
     """
     file = resources.files("retail_etl").joinpath("spark-settings.json")
     found: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
@@ -220,7 +224,7 @@ def _standard_output_kept_clean() -> Iterator[None]:
 def _java_options() -> str:
     # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
     logging = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
-    options = " ".join((*PATIENT_COMPILER, logging))
+    options = " ".join((*JAVA_OPTIONS, logging))
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")
     return f"{options} -Djavax.net.ssl.trustStore={store}" if store.exists() else options
