@@ -159,15 +159,16 @@ Rows = list[tuple[str, ...]]
 """A table: its headings, then its rows."""
 
 
-def as_tables(results: Results) -> tuple[Rows, Rows, Rows]:
-    """Parts, stages and ratios."""
+def as_tables(results: Results) -> list[Rows]:
+    """Parts, stages where there are any, and ratios."""
     measured = [part for part in results.parts.values() if not part.skipped]
     parts: Rows = [("part", "seconds", "rows", "rows/s", "CPU s", "memory MB", "server CPU s", "server MB")]
     parts += [_of_part(part) for part in measured]
     of_all: Rows = [("ratio", "")]
     for name, value in ratios(results.parts).items():
         of_all.append((name, "not measured" if value is None else f"{value:.3g}"))
-    return parts, _stages([part for part in measured if part.stages]), of_all
+    staged = [part for part in measured if part.stages]
+    return [parts, *([_stages(staged)] if staged else []), of_all]
 
 
 def _of_part(part: Part) -> tuple[str, ...]:
