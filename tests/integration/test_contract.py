@@ -216,8 +216,7 @@ def test_columns_that_hold_less_than_they_did_are_refused_by_name_before_a_row_i
 
 
 @pytest.mark.integration
-def test_what_a_narrower_type_cut_arrives_when_it_is_accepted_though_no_stamp_tells_of_it(loaded: World) -> None:
-    seeing = loaded
+def test_what_a_narrower_type_cut_arrives_when_it_is_accepted_though_no_stamp_tells_of_it(seeing: World) -> None:
     seeing.source.run(WIDE)
     seeing.source.run(
         "INSERT INTO payment SELECT 71, transaction_id, counterparty_id, 5.25, currency_id, payment_type_id, paid,"

@@ -1,8 +1,13 @@
 """No committed change is lost, whenever its transaction commits and whatever its last_updated says."""
 
+from collections.abc import Callable
+
 import pytest
+from pg8000.native import Connection
 
 from tests.integration.world import SOURCE_ROWS, World
+
+Connect = Callable[[str], Connection]
 
 ORDER = (
     "INSERT INTO sales_order SELECT {key}, design_id, staff_id, counterparty_id, units_sold, unit_price, currency_id,"
@@ -12,6 +17,7 @@ SEEN = "SELECT sales_order_id, count(*) FROM fact_sales_order GROUP BY 1 ORDER B
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("fences_alone")
 @pytest.mark.parametrize(
     "offset",
     [
@@ -21,13 +27,10 @@ SEEN = "SELECT sales_order_id, count(*) FROM fact_sales_order GROUP BY 1 ORDER B
     ],
 )
 def test_a_row_that_commits_after_the_run_arrives_whatever_zone_its_stamps_are_in(
-    loaded: World, monkeypatch: pytest.MonkeyPatch, offset: str
+    world: World, database: str, connect: Connect, offset: str
 ) -> None:
-    world = loaded
-    monkeypatch.setattr("retail_etl.source.OVERLAP", "0 seconds")  # no second reading mends what the fence misses
-    world.source.run("GRANT pg_read_all_stats TO reader")
     stamp = f"clock_timestamp() AT TIME ZONE 'UTC' + interval '{offset}'"
-    late = world.owner.connect()
+    late = connect(database)
     late.run("BEGIN")
     late.run(ORDER.format(key=101, stamp=stamp))
     late.run("SELECT pg_sleep(1.1)")

@@ -18,7 +18,7 @@ from retail_etl.raw import RawZone
 from retail_etl.schema import StarTable
 from scripts import etl, lake_query
 from scripts.lake_status import read_status
-from tests.integration.world import World
+from tests.integration.world import SOURCE_ROWS, World
 
 CHANGE = """
 UPDATE sales_order SET units_sold = {number}, last_updated = '2024-02-27 15:00:0{number}' WHERE sales_order_id = 100;
@@ -117,10 +117,11 @@ def _killed(owner: type, method: str, table: StarTable, work: Callable[[], objec
 @pytest.mark.integration
 @pytest.mark.slow
 def test_readers_see_the_same_rows_whatever_waits_is_published_and_only_what_nobody_needs_is_gone(
-    loaded: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = loaded
     monkeypatch.setattr(maintenance, "_SMALL_FILES", 2)
+    world.source.run(SOURCE_ROWS)
+    assert world.run().error is None
     _change(world, 2)
     assert world.run().error is None
     _change(world, 3)
