@@ -95,9 +95,11 @@ class Watch:
         )
 
     def _look_again_and_again(self) -> None:
+        pause = SECONDS_BETWEEN_LOOKS / 16  # what ends soon is seen as well
         try:
-            while not self._stopped.wait(SECONDS_BETWEEN_LOOKS):
+            while not self._stopped.wait(pause):
                 self._look()
+                pause = min(2 * pause, SECONDS_BETWEEN_LOOKS)
         except OSError as failed:  # what was seen is not all, so it is nothing
             self._failed = failed
 

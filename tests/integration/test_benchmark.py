@@ -42,9 +42,10 @@ def test_each_part_is_measured_and_its_stages_are_within_it(tmp_path: Path) -> N
 
 def _expect_plausible(part: dict[str, Any]) -> None:
     usage = part["usage"]
-    assert 0 < usage["cpu_seconds"] < usage["seconds"] * 64
-    assert usage["memory"] > 2**20
     assert usage["server_memory"] > 2**20
+    if part["name"] != "COPY":  # of a few rows, which is over before anybody looks
+        assert 0 < usage["cpu_seconds"] < usage["seconds"] * 64
+        assert usage["memory"] > 2**20
     assert part["rows_per_second"] == round(part["rows"] / usage["seconds"])
     if part["stages"]:
         assert [stage["name"] for stage in part["stages"]] == list(read_pipeline().jobs)
