@@ -130,8 +130,8 @@ class Warehouse:
                 batch_id=batch_id,
                 lake_id=self._lake_id,
             )
-        for name in staged:
-            self._run(f"DROP TABLE {_staging(model.WAREHOUSE[name])}")
+        # What a load left that was cut off goes as well.
+        self._run(f"DROP TABLE IF EXISTS {', '.join(map(_staging, model.WAREHOUSE.values()))}")
         return written
 
     def repair(self, table: StarTable, ranges: Sequence[KeyRange], rows: DataFrame, records: DataFrame) -> None:
