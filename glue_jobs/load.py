@@ -15,7 +15,7 @@ from retail_etl.raw import RawZone
 from retail_etl.reconcile import Sides
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import BATCH_ID, StarTable
-from retail_etl.warehouse import Warehouse, open_warehouse
+from retail_etl.warehouse import IN_ORDER, Warehouse, open_warehouse
 
 
 def run(job: Job) -> Result:
@@ -57,10 +57,8 @@ def _load(
         job.progress.finish(table.name, staged, time.monotonic() - since)
         return staged
 
-    # Dimensions first, for facts refer to them; beside the large one there is time for all the small ones.
-    written = [table for table in model.WAREHOUSE.values() if table.name in tables]
-    in_order = sorted(written, key=lambda table: (table.is_fact, not table.large))
-    with runtime.started({table.name: partial(stage, table) for table in in_order}) as staged:
+    tasks = {table.name: partial(stage, table) for table in IN_ORDER if table.name in tables}
+    with runtime.started(tasks) as staged:
         if anew:
             return warehouse.rebuild(batches, staged, partial(_audit, lake))
         return warehouse.commit(batches, staged)

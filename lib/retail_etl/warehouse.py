@@ -26,6 +26,11 @@ from retail_etl.warehouse_ddl import check, ddl, qualified
 Staged = Mapping[str, Callable[[], int]]
 """Table name → what waits until the table is staged, and gives the number of its rows."""
 
+IN_ORDER = sorted(model.WAREHOUSE.values(), key=lambda table: (table.is_fact, not table.large))
+"""The tables as they are best loaded: dimensions first, for facts refer to them; beside the large one there is time for
+all the small ones.
+"""
+
 LOCK = 0x7265_7461_696C  # "retail": one load at a time works on a warehouse
 
 
@@ -118,7 +123,7 @@ class Warehouse:
     def _take_over_all(self, batches: Sequence[int], staged: Staged, aside: Aside | None = None) -> dict[str, int]:
         """`aside`: what comes back when a table's rows are there; None where tables hold rows already."""
         written = {}
-        for table in model.WAREHOUSE.values():
+        for table in IN_ORDER:
             if table.name in staged and staged[table.name]():
                 insert = _merge(table) if aside is None else _fill(table, batches)
                 written[table.name] = self._take_over(insert)
