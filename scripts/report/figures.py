@@ -23,6 +23,8 @@ from scripts.report.queries import Period, Query
 LARGEST_ANSWER = 40_000
 """Rows of one answer that the page still adds up at once, and that keep the file small."""
 
+TRIES = 3
+
 Figures = dict[str, Any]
 
 
@@ -42,7 +44,26 @@ class Asked:
 
 
 def figures(asked: Asked) -> Figures:
-    """All that the page shows. ConfigurationError where there is no such order."""
+    """All that the page shows, of one moment: where a batch is published meanwhile, all is asked again.
+
+    ConfigurationError where there is no such order.
+    """
+    for _ in range(TRIES):
+        before = _publishing(asked.zone)
+        found = _figures(asked)
+        if _publishing(asked.zone) == before:
+            break
+    return found
+
+
+def _publishing(zone: Manifests | None) -> tuple[int, bool, bool]:
+    """How far publishing is: the newest batch, whether its tables are about to be seen, and whether all of them are."""
+    latest = zone.latest() if zone else 0
+    began, ended = (bool(zone and zone.manifest(latest, stage)) for stage in ("publish_intent", "publish"))
+    return latest, began, ended
+
+
+def _figures(asked: Asked) -> Figures:
     period, tables = _business(asked)
     return {
         "made_at": asked.at.isoformat(timespec="seconds"),

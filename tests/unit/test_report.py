@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from retail_etl.errors import ConfigurationError
+from retail_etl.manifests import Manifests
 from scripts import etl, lake_query, query_docs
 from scripts.local import LocalPair
 from scripts.report import command, queries
@@ -150,6 +151,25 @@ def test_of_many_members_the_first_ones_have_names_and_nothing_is_lost(sample: S
     assert len(new) == MEMBERS  # eleven of these and the chair are the first twelve in GBP; the others are one row
     assert [row[2:5] for row in new if row[2] is None] == [(None, None, many - MEMBERS + 1)]
     assert sum(row[6] for row in new) == sum(row[4] for row in _rows(tables["sales"]) if row[0] == "2024-03-03")
+
+
+def test_what_is_published_meanwhile_has_all_asked_again(sample: Sample, tmp_path: Path) -> None:
+    zone = Manifests(str(tmp_path))
+    zone.claim()
+
+    class Published(Sample):
+        """A batch comes in between two answers."""
+
+        def ask(self, sql: str) -> pa.Table:
+            if sql == queries.ROWS.sql and zone.manifest(1, "publish") is None:
+                self.connection.execute("UPDATE sample.fact_sales_order SET unit_price = 2 * unit_price")
+                zone.finish(1, "publish", {"expectations": 5})
+            return super().ask(sql)
+
+    lake = Published(sample.connection)
+    zone.finish(1, "extract", {"started_at": AT.isoformat(), "tables": {}})
+    found = figures(Asked(lake, lake, zone, at=AT))
+    assert _rows(found["tables"]["sales"])[1] == ("2024-03-02", "EUR", 1, 20, 180.0)
 
 
 @pytest.mark.parametrize(
