@@ -13,10 +13,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
 from retail_etl import lease  # noqa: E402
 from retail_etl.errors import RetailEtlError  # noqa: E402
-from scripts import demo_data, init_source, quarantine, query, status, watch  # noqa: E402
+from scripts import demo_data, quarantine, query, status, watch  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
 from scripts.display import console, output, show_error, show_run  # noqa: E402
 from scripts.embedded_postgres import EmbeddedPostgresError  # noqa: E402
+from scripts.init_source import init  # noqa: E402
 from scripts.local import LocalPair  # noqa: E402
 from scripts.maintenance_shown import show_maintenance  # noqa: E402
 from scripts.options import (  # noqa: E402
@@ -39,7 +40,7 @@ from scripts.workflow import MAINTAIN, REBUILD, RECONCILE, Run, only, read_pipel
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
 app.add_typer(quarantine.app, name="quarantine")
-app.command()(init_source.init)
+app.command()(init)
 app.command()(query.query)
 app.command()(query.athena_views)
 app.command()(status.status)
