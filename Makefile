@@ -297,7 +297,7 @@ empty-all: $(READY) ## Empty all three; the next run reads the source whole
 
 .PHONY: docs
 docs: $(READY) ## Build the documentation into site/: to be read in any browser, without a server or a network
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'site/index.html'
 
 .PHONY: data-dictionary
