@@ -137,6 +137,10 @@ crashes: $(READY) ## Kill a run at every boundary, one after another (make test:
 consistency: $(READY) ## Runs while orders and their payments are committed all the time: RUNS=20 (make test-long: one)
 	@$(AS_IN_PRODUCTION) RUNS=$(or $(RUNS),20) $(BIN)/pytest -m long tests/faults/test_consistency.py --no-cov
 
+.PHONY: performance-picture
+performance-picture: $(READY) ## Draw docs/images/profile.svg of the runs in docs/performance
+	@$(BIN)/python scripts/benchmark_picture.py
+
 .PHONY: benchmark
 benchmark: $(READY) ## How fast it is, beside COPY and Sling: SCALE=200 (4.2 million rows), ARGS="--only 'first run' --keep"
 	@$(if $(SCALE),SCALE=$(SCALE)) $(BIN)/python scripts/benchmark.py $(ARGS)
@@ -208,6 +212,7 @@ docs-check: $(READY) ## Fail where a document or table that is made of model, qu
 	@$(BIN)/python scripts/raw_tables.py --check
 	@$(BIN)/python scripts/cost.py --check
 	@$(BIN)/python scripts/query_docs.py --check
+	@$(BIN)/python scripts/benchmark_picture.py --check
 
 # checkov pins what others here want otherwise: it gets an environment of its own.
 CHECKOV_VERSION := 3.3.30
