@@ -38,6 +38,7 @@ RUN_BY: dict[str, str] = {
     "simulate": _EMBEDDED,
     "status": _RUN,
     "up": _EMBEDDED,
+    "watch": "tests/integration/test_watch.py::test_a_signal_finishes_the_stage_and_a_second_one_ends_at_once",
 }
 """Command → the test that runs it as a command, on real databases and a real lake."""
 
