@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
+from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, Kind, declared, requirement
 from retail_etl.schema import (
     BATCH_ID,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SMALL_BATCH = 10_000
 USUAL_TIMES = 20
 _WIDE = "decimal(38,18)"
+_BITS = 63
 
 
 BROKEN = "__broken"
@@ -93,6 +95,10 @@ class Audit:
         what is to be added up, and `BROKEN`, with the rules that the row itself tells. One pass, and no shuffle.
         """
         rules = self.expectations()
+        if len(rules) > _BITS:
+            raise QualityError(
+                f"{self.table.name} has {len(rules)} rules, and a gate has room for {_BITS}: merge some."
+            )
         made = {number: _FLAGGED[rule.kind] for number, rule in enumerate(rules) if rule.kind in _FLAGGED}
         bits = [_bit(number, flagged(self, rules[number])) for number, flagged in made.items()]
         unique = [name for rule in rules if rule.kind == "unique" for name in _unique_columns(self, rule)]
@@ -181,6 +187,7 @@ def flag(rule: Expectation) -> str:
 # ---------------------------------------------------------------------------- references
 
 _TARGET = "target"
+_FOUND = "__found"
 
 
 def _referring(kept: DataFrame, rule: Expectation) -> DataFrame:
@@ -195,10 +202,10 @@ def _mark(kept: DataFrame, number: int, rule: Expectation, targets: DataFrame) -
 
 def _flag_reference(frame: DataFrame, rule: Expectation, targets: DataFrame) -> DataFrame:
     name = rule.column.name
-    found = targets.distinct().withColumn("__found", F.lit(True))
-    joined = frame.join(found, on=F.col(name) == F.col(_TARGET), how="left")
-    missing = F.col(name).isNotNull() & F.col("__found").isNull()
-    return joined.withColumn(flag(rule), missing).drop("__found", _TARGET)
+    found = targets.select(F.col(_TARGET).alias(_FOUND)).distinct()
+    joined = frame.join(found, on=F.col(name) == F.col(_FOUND), how="left")
+    missing = F.col(name).isNotNull() & F.col(_FOUND).isNull()
+    return joined.withColumn(flag(rule), missing).drop(_FOUND)
 
 
 # ---------------------------------------------------------------------------- flags
@@ -218,8 +225,9 @@ def _unless_null(rule: Expectation, is_right: SparkColumn) -> SparkColumn:
 
 def _not_a_date(audit: Audit, rule: Expectation) -> SparkColumn:
     name = rule.column.name
-    is_right = (F.length(name) == 10) & _is_day_first(name) & _try_cast(name, "date").between(*_span("date"))
-    return _unless_null(rule, is_right)
+    # Spark takes "2024-01-1 " for a day as well.
+    is_long = (F.length(name) == 10) & F.substring(name, 10, 1).between("0", "9")
+    return _unless_null(rule, is_long & _is_day_first(name) & _try_cast(name, "date").between(*_span("date")))
 
 
 def _not_a_time(audit: Audit, rule: Expectation) -> SparkColumn:

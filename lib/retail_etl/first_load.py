@@ -78,8 +78,11 @@ def put_aside(run: Callable[..., Any]) -> Aside | None:
     if run("SELECT " + " OR ".join(f"EXISTS (SELECT FROM {table})" for table in tables))[0][0]:
         run("ROLLBACK TO SAVEPOINT before_locks")
         return None
-    # The transaction waits while tables are staged.
-    run("SET LOCAL idle_in_transaction_session_timeout = 0")
+    # The transaction waits while tables are staged. PostgreSQL 17 brought the second one.
+    run(
+        "SELECT set_config(name, '0', true) FROM pg_settings "
+        "WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+    )
     # A table is not altered while something is put off to the end of the transaction, as somebody's trigger may be.
     run("SET CONSTRAINTS ALL IMMEDIATE")
     large = _names(lambda table: table.is_fact or table.large)

@@ -4,11 +4,12 @@ Great Expectations decides, in one pass that tells yes or no. Only what is broke
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
-from threading import Thread
 from typing import Any
 
 from pyspark.sql import Column as SparkColumn
@@ -106,14 +107,21 @@ def keep(audit: Audit) -> DataFrame:
     StateError where an object is damaged; QualityError where a rule cannot be evaluated on a row.
     """
     kept = audit.kept().cache()
-    try:
+    with _judging(audit, kept):
         kept.count()
+    return kept
+
+
+@contextmanager
+def _judging(audit: Audit, kept: DataFrame) -> Iterator[None]:
+    """Within the block, what fails gives the memory of kept rows back, and Spark's failures say what was judged."""
+    try:
+        yield
     except BaseException as error:
         kept.unpersist()
         if isinstance(error, spark.FAILURES):
             raise stumbled(spark.full_text(error), f"The rows of {audit.table.name} could not be judged") from error
         raise
-    return kept
 
 
 def evaluate(audit: Audit, kept: DataFrame | None = None) -> Evaluation:
@@ -122,11 +130,8 @@ def evaluate(audit: Audit, kept: DataFrame | None = None) -> Evaluation:
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
     """
     kept = keep(audit) if kept is None else kept
-    try:
+    with _judging(audit, kept):
         return _evaluate(audit if audit.add_up is None else replace(audit, sums=audit.add_up(kept)), kept)
-    except BaseException:
-        kept.unpersist()
-        raise
 
 
 def _evaluate(audit: Audit, kept: DataFrame) -> Evaluation:
@@ -159,16 +164,21 @@ def keep_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, DataF
         progress.start(name, audits[name].rows)
         kept[name] = keep(audits[name])
 
-    ready = Thread(target=prepare)
-    ready.start()
     try:
-        side_by_side({name: partial(run, name) for name in largest_first})
-        ready.join()
+        with ThreadPoolExecutor(1) as pool:  # meanwhile
+            ready = pool.submit(prepare)
+            side_by_side({name: partial(run, name) for name in largest_first})
+            ready.result()
     except BaseException:
-        for frame in kept.values():
-            frame.unpersist()
+        give_back(kept)
         raise
     return kept
+
+
+def give_back(kept: Mapping[str, DataFrame]) -> None:
+    """Give the memory of kept rows back; doing it again is no harm."""
+    for frame in kept.values():
+        frame.unpersist()
 
 
 def evaluate_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, Evaluation]:
@@ -181,7 +191,11 @@ def evaluate_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, E
         progress.finish(name, audits[name].rows, time.monotonic() - since)
         return evaluation
 
-    return side_by_side({name: partial(run, name) for name in audits})
+    try:
+        return side_by_side({name: partial(run, name) for name in audits})
+    except BaseException:
+        give_back(kept)
+        raise
 
 
 def _rows_at_fault(audit: Audit, kept: DataFrame, failed: Sequence[Expectation]) -> DataFrame:

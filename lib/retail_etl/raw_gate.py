@@ -25,11 +25,11 @@ def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
     """
     gate = _RawGate(job, zone, batch_id)
     try:
-        findings = gate.evaluate()
-    except StateError as error:  # an object of the batch is damaged: read it again
-        gates.reject(job, zone, batch_id, error)
-        raise
-    try:
+        try:
+            findings = gate.evaluate()
+        except StateError as error:  # an object of the batch is damaged: read it again
+            gates.reject(job, zone, batch_id, error)
+            raise
         findings.keep(zone, gate.lake)
         if rejection := findings.rejection():
             gates.reject(job, zone, batch_id, rejection)
@@ -37,7 +37,7 @@ def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
             raise rejection
         held = gate.finish(findings)
     finally:
-        gate.close(findings)
+        gate.close()
     findings.measure(job, dict.fromkeys(model.SOURCE, 0) | held)
     return sum(gate.rows.values()), quarantine.describe(gate.set_aside, batch_id)
 
@@ -60,6 +60,7 @@ class _RawGate:
         held = gates.held(job, zone, batch_id - 1)
         self._held = None if held is None else spark.settled(held)
         self._kept: dict[str, DataFrame] = {}  # see `Audit.kept`
+        self._evaluations: dict[str, Evaluation] = {}
         self._bad: dict[str, DataFrame] = {}  # `record_id`, `reasons`, `waits`, `row`
         self._events: dict[str, DataFrame] = {}  # `model.QUARANTINE`
         self._excluded: dict[str, int] = {}
@@ -84,7 +85,7 @@ class _RawGate:
 
     def _evaluate(self, audit: Audit) -> Evaluation:
         since, name = time.monotonic(), audit.table.name
-        evaluation = quality.evaluate(audit, self._kept[name])
+        evaluation = self._evaluations[name] = quality.evaluate(audit, self._kept[name])
         if not any(outcome.rejects for outcome in evaluation.outcomes):
             self._judge(model.SOURCE[name], evaluation)
         self._job.progress.finish(name, audit.rows, time.monotonic() - since)
@@ -204,9 +205,11 @@ class _RawGate:
         )
         return held
 
-    def close(self, findings: Findings) -> None:
-        """Give the memory of kept rows back."""
-        findings.close()
+    def close(self) -> None:
+        """Give the memory of kept rows back, whatever became of the gate."""
+        for evaluation in self._evaluations.values():
+            evaluation.close()
+        quality.give_back(self._kept)
         kept = (*self._bad.values(), *self._events.values())
         for frame in (*kept, *(() if self._held is None else (self._held,))):
             frame.unpersist()

@@ -47,6 +47,7 @@ _FOR_FEW_ROWS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": str(min(4, os.cpu_count() or 1)),
 }
 _WORKER_ERROR = "Traceback (most recent call last):"
 _FILE_ERRORS = ("java.io.", "java.nio.file.", "org.apache.hadoop.fs.")

@@ -50,13 +50,13 @@ def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manif
     since = time.monotonic()
     let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
     audits = {name: _audit(job, zone, lake, batch_id, name, written) for name in written}
-    evaluations = quality.evaluate_all(audits, job.progress)
     of_facts = (table for table in model.STAR.values() if table.is_fact and table.name not in written)
     unwritten = [
         _accounted(table.name, _sums(job, zone, lake, batch_id, table, let_through[table.sources[0]], None))
         for table in of_facts
         if table.sources[0] in let_through
     ]
+    evaluations = quality.evaluate_all(audits, job.progress)
     return Findings("star", batch_id, evaluations, unwritten, since)
 
 

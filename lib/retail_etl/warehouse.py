@@ -123,10 +123,11 @@ class Warehouse:
     def _take_over_all(self, batches: Sequence[int], staged: Staged, aside: Aside | None = None) -> dict[str, int]:
         """`aside`: what comes back when a table's rows are there; None where tables hold rows already."""
         written = {}
-        for table in IN_ORDER:
-            if table.name in staged and staged[table.name]():
-                insert = _merge(table) if aside is None else _fill(table, batches)
-                written[table.name] = self._take_over(insert)
+        for table in model.WAREHOUSE.values() if aside is None else IN_ORDER:
+            if table.name in staged and (rows := staged[table.name]()):
+                written[table.name] = self._take_over(_merge(table) if aside is None else _fill(table, batches))
+                if aside is not None and written[table.name] != rows:
+                    raise StateError(f"{table.name} took {written[table.name]:,} of {rows:,} staged rows: run again.")
             for statement in (aside or {}).get(table.name, ()):
                 self._run(statement)
         for batch_id in batches:
@@ -177,7 +178,8 @@ class Warehouse:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._run("BEGIN")
+        # Staged rows come by other connections, and some of them after the transaction began: they must be seen.
+        self._run("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             yield
         except BaseException:

@@ -40,6 +40,12 @@ def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
         ("is_int", [_row(1), _row(2, units_sold=2**31), _row(3, units_sold=2**31 - 1)], 1, (2,)),
         ("fits_decimal", [_row(1), _row(2, unit_price="1.005"), _row(3, unit_price="NaN")], 2, (2, 3)),
         ("is_date", [_row(1), _row(2, agreed_payment_date="2023-02-30"), _row(3, agreed_payment_date="")], 2, (2, 3)),
+        (
+            "is_date",
+            [_row(1), *(_row(key, agreed_payment_date=f"2024-01-1{end}") for key, end in ((2, " "), (3, "T")))],
+            2,
+            (2, 3),
+        ),
         ("is_timestamp", [_row(1), _row(2, created_at="1066-10-14T00:00:00"), _row(3)], 1, (2,)),
         ("minimum", [_row(1), _row(2, units_sold=-1), _row(3, units_sold=0)], 1, (2,)),
     ],
