@@ -62,3 +62,12 @@ def test_members_of_one_name_stay_two_and_come_by_their_share_of_a_currency(data
     found = members("amount", ").map((one) => one.label)")
     assert found == ["Steel Mug (8)", "Wooden Chair", "Steel Mug (7)"]  # all of the euros, nearly all of the pounds
     assert members("orders", ", 1).map((one) => plain(one.values))") == [{"EUR": 1}, {"GBP": 3}]
+
+
+def test_weeks_are_not_shown_as_months_that_they_do_not_make_up(data: str) -> None:
+    def offered(period: str) -> Any:
+        return _told(json.dumps(json.loads(data) | {"period": period}), "[...Data.offered, Data.byAtFirst]")
+
+    assert offered("day") == ["day", "week", "month", "month"]
+    assert offered("week") == ["week", "week"]
+    assert offered("month") == ["month", "month"]

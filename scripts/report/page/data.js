@@ -46,7 +46,9 @@ const Data = (() => {
     week: (date) => plusDays(date, 7),
     month: (date) => startOf.month(plusDays(date, 31)),
   };
-  const PERIODS = ["day", "week", "month"];
+  // Weeks do not make up months, so only days can be shown as something coarser.
+  const offered = all.period === "day" ? ["day", "week", "month"] : [all.period];
+  const byAtFirst = offered[offered.length - 1];
 
   // All periods from the first to the last, without holes.
   function periods(dates, by) {
@@ -132,5 +134,5 @@ const Data = (() => {
     return others.size ? [...shown, { key: null, label: "all others", values: others }] : shown;
   }
 
-  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, plusDays, periods, startOf, PERIODS };
+  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, plusDays, periods, startOf, offered, byAtFirst };
 })();

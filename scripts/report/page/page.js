@@ -42,9 +42,8 @@
   // ------------------------------------------------------------------ filter
 
   const MOST_AT_FIRST = 6;
-  const allowed = Data.PERIODS.slice(Data.PERIODS.indexOf(Data.all.period));
   const filter = {
-    from: Data.first || "", to: Data.last || "", by: "month", measure: "amount", currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)),
+    from: Data.first || "", to: Data.last || "", by: Data.byAtFirst, measure: "amount", currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)),
     choose(change) {
       Object.assign(filter, change);
       describe();
@@ -53,7 +52,7 @@
   };
 
   function setUpFilter() {
-    find("by").append(...allowed.map((by) => element("option", { value: by, selected: by === "month" }, `by ${by}`)));
+    find("by").append(...Data.offered.map((by) => element("option", { value: by, selected: by === Data.byAtFirst }, `by ${by}`)));
     find("currencies").append(...Data.used.map((code) => {
       const box = element("input", { type: "checkbox", value: code, checked: filter.currencies.has(code) });
       return element("label", { class: "chip" }, box, element("span", {}, code));
@@ -75,7 +74,7 @@
     });
     find("form").addEventListener("submit", (event) => event.preventDefault());
     find("form").addEventListener("reset", () => setTimeout(() => {
-      filter.choose({ currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)), by: "month", from: Data.first, to: Data.last });
+      filter.choose({ currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)), by: Data.byAtFirst, from: Data.first, to: Data.last });
     }));
   }
 
@@ -83,7 +82,7 @@
     find("from").value = from;
     find("to").value = to;
     const days = (new Date(to) - new Date(from)) / 86400000;
-    const by = allowed.find((one) => ({ day: 100, week: 400, month: Infinity })[one] >= days) || allowed[allowed.length - 1];
+    const by = Data.offered.find((one) => ({ day: 100, week: 400, month: Infinity })[one] >= days) || Data.byAtFirst;
     find("by").value = by;
     filter.choose({ from, to, by });
   }
