@@ -71,3 +71,12 @@ def test_weeks_are_not_shown_as_months_that_they_do_not_make_up(data: str) -> No
     assert offered("day") == ["day", "week", "month", "month"]
     assert offered("week") == ["week", "week"]
     assert offered("month") == ["month", "month"]
+
+
+def test_the_currencies_with_the_most_orders_come_first(data: str) -> None:
+    assert _told(data, "[Data.used, Data.byOrders, Data.busiest(1), Data.busiest(6)]") == [
+        ["EUR", "GBP"],
+        ["GBP", "EUR"],
+        ["GBP"],
+        ["EUR", "GBP"],
+    ]

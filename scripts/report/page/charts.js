@@ -15,7 +15,7 @@ const Charts = (() => {
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const palette = () => PALETTE[theme()];
   const meaning = () => MEANING[theme()];
-  const colourOf = (currency) => palette()[Math.max(0, Data.used.indexOf(currency)) % palette().length];
+  const colourOf = (currency) => palette()[Math.max(0, Data.byOrders.indexOf(currency)) % palette().length];
   const isNarrow = () => window.innerWidth < 700;
 
   // ------------------------------------------------------------------ text

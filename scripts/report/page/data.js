@@ -66,6 +66,17 @@ const Data = (() => {
   const last = extent.map((fact) => fact.last_day).sort().pop();
   const used = [...new Set(["sales", "purchases", "payments"].flatMap((name) => answer(name).column("currency")))].sort();
 
+  // The currencies, those with the most orders first; `busiest`: so many of them, by alphabet.
+  const byOrders = (() => {
+    const orders = new Map(used.map((code) => [code, 0]));
+    for (const name of ["sales", "purchases"]) {
+      const [currency, number] = [answer(name).column("currency"), answer(name).column("orders")];
+      currency.forEach((code, row) => orders.set(code, orders.get(code) + number[row]));
+    }
+    return [...used].sort((one, other) => orders.get(other) - orders.get(one));
+  })();
+  const busiest = (most) => byOrders.slice(0, most).sort();
+
   // Row numbers of an answer that the filter lets through. Weeks and months count whole.
   function rows(name, filter) {
     const found = answer(name);
@@ -134,5 +145,5 @@ const Data = (() => {
     return others.size ? [...shown, { key: null, label: "all others", values: others }] : shown;
   }
 
-  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, plusDays, periods, startOf, offered, byAtFirst };
+  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, byOrders, busiest, plusDays, periods, startOf, offered, byAtFirst };
 })();

@@ -43,7 +43,7 @@
 
   const MOST_AT_FIRST = 6;
   const filter = {
-    from: Data.first || "", to: Data.last || "", by: Data.byAtFirst, measure: "amount", currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)),
+    from: Data.first || "", to: Data.last || "", by: Data.byAtFirst, measure: "amount", currencies: new Set(Data.busiest(MOST_AT_FIRST)),
     choose(change) {
       Object.assign(filter, change);
       describe();
@@ -74,7 +74,7 @@
     });
     find("form").addEventListener("submit", (event) => event.preventDefault());
     find("form").addEventListener("reset", () => setTimeout(() => {
-      filter.choose({ currencies: new Set(Data.used.slice(0, MOST_AT_FIRST)), by: Data.byAtFirst, from: Data.first, to: Data.last });
+      filter.choose({ currencies: new Set(Data.busiest(MOST_AT_FIRST)), by: Data.byAtFirst, from: Data.first, to: Data.last });
     }));
   }
 
