@@ -80,3 +80,13 @@ def test_the_currencies_with_the_most_orders_come_first(data: str) -> None:
         ["GBP"],
         ["EUR", "GBP"],
     ]
+
+
+def test_what_comes_in_and_what_goes_out_are_not_added_up(data: str) -> None:
+    found = _told(data, 'Data.paymentSums(filter("", "", "GBP", "EUR"), "amount", "currency", "state")')
+    assert found == {
+        "incoming": {"GBP": {"overdue_1_30": 2891.12}, "EUR": {"due_0_30": 90.0}},
+        "outgoing": {"EUR": {"due_0_30": 612.5}},
+    }
+    kinds = ["SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND", "GIFT"]
+    assert _told(data, f"{kinds}.map(Data.directionOf)") == ["incoming", "outgoing", "outgoing", "incoming", "other"]

@@ -74,27 +74,40 @@ const Business = (() => {
 
   const added = (totals) => totals.reduce((sum, [, value]) => sum + value, 0);
 
+  const DIRECTION_NAMES = { incoming: "Incoming payments", outgoing: "Outgoing payments", other: "Payments of other kinds" };
+  const DIRECTION_NOTES = {
+    incoming: "Sales receipts, and refunds of purchases", outgoing: "Purchase payments, and refunds of sales", other: "Kinds whose direction is not known here",
+  };
+
+  // Those of the shop, and others where there are any.
+  function directions() {
+    const kinds = new Set(Data.answer("payments").column("kind").map(Data.directionOf));
+    return ["incoming", "outgoing", ...(kinds.has("other") ? ["other"] : [])];
+  }
+
+  // Of a row of payments: paid, due or overdue.
+  function stateOf() {
+    const state = Data.answer("payments").column("state");
+    return (row) => state[row].split("_")[0];
+  }
+
   function overview(filter) {
     const amounts = (totals) => (totals.length ? totals.map(([code, value]) => money(value, code)) : ["–"]);
-    const states = (which) => {
-      const state = Data.answer("payments").column("state");
-      const isOne = (row) => state[row].startsWith(which);
-      const sums = (measure) => {
-        const found = Data.sums("payments", filter, measure, isOne, "currency").get(true) || new Map();
-        return [...found].sort(([one], [other]) => (one < other ? -1 : 1));
-      };
-      return [sums("amount"), added(sums("payments"))];
-    };
-    const orders = added(total("sales", filter, "orders"));
-    const [due, dueCount] = states("due");
-    const [overdue, overdueCount] = states("overdue");
+    const hidden = Data.used.length - filter.currencies.size;
+    const more = (text) => [text, hidden && `${plural(hidden, "currency", "currencies")} not shown`].filter(Boolean).join(" · ");
+    const [open, openCounts] = ["amount", "payments"].map((measure) => Data.paymentSums(filter, measure, stateOf(), "currency"));
+    const inState = (sums, direction, state) =>
+      [...(sums.get(direction)?.get(state) || [])].sort(([one], [other]) => (one < other ? -1 : 1));
+    const paymentTiles = directions().flatMap((direction) => ["due", "overdue"].map((state) => {
+      const number = added(inState(openCounts, direction, state));
+      const mood = state === "overdue" && number ? "attention" : "";
+      return tile(`${DIRECTION_NAMES[direction]}, ${state}`, amounts(inState(open, direction, state)), more(plural(number, "payment")), mood);
+    }));
     return [element("div", { class: "tiles" },
-      tile("Revenue", amounts(total("sales", filter, "amount")), filter.currencies.size > 1 && "currencies are never added up"),
-      tile("Sales orders", [count(orders)], plural(added(total("sales", filter, "units")), "unit")),
-      tile("Purchases", amounts(total("purchases", filter, "amount")), plural(added(total("purchases", filter, "orders")), "order")),
-      tile("Payments due", amounts(due), plural(dueCount, "payment")),
-      tile("Payments overdue", amounts(overdue), plural(overdueCount, "payment"), overdueCount ? "attention" : ""),
-      ...Pipeline.stateTiles())];
+      tile("Revenue", amounts(total("sales", filter, "amount")), more(filter.currencies.size > 1 && "currencies are never added up")),
+      tile("Sales orders", [count(added(total("sales", filter, "orders")))], more(plural(added(total("sales", filter, "units")), "unit"))),
+      tile("Purchases", amounts(total("purchases", filter, "amount")), more(plural(added(total("purchases", filter, "orders")), "order"))),
+      ...paymentTiles, ...Pipeline.stateTiles())];
   }
 
   function sales(filter) {
@@ -122,23 +135,27 @@ const Business = (() => {
   };
 
   function payments(filter) {
-    const answer = Data.answer("payments");
-    const [period, state] = [answer.column("period"), answer.column("state")];
-    const kindOf = (row) => state[row].split("_")[0];
-    const byKind = Data.sums("payments", filter, "amount", "currency", kindOf, (row) => Data.startOf[filter.by](period[row]));
-    const byState = Data.sums("payments", filter, "amount", "currency", "state");
-    const counts = Data.sums("payments", filter, "payments", "kind", "currency", kindOf);
-    const amounts = Data.sums("payments", filter, "amount", "kind", "currency", kindOf);
+    const period = Data.answer("payments").column("period");
+    const byDate = Data.paymentSums(filter, "amount", "currency", stateOf(), (row) => Data.startOf[filter.by](period[row]));
+    const byAge = Data.paymentSums(filter, "amount", "currency", "state");
+    const each = (make) => directions().map((direction) => make(direction, DIRECTION_NAMES[direction], DIRECTION_NOTES[direction]));
+    const none = new Map();
+    return [element("div", { class: "cards" },
+      each((direction, name, note) => card(`${name}: paid, due and overdue`, `${note}, by the day that was agreed for the payment, a panel for each currency.`, paymentPanels(byDate.get(direction) || none, filter))),
+      each((direction, name, note) => card(`${name}: what is open, by age`, `${note}. As of ${Data.all.today} (UTC)${inEach(filter)}.`, ageing(byAge.get(direction) || none, filter), { nothing: "Nothing is open in these dates and currencies." })),
+      paymentTable(filter))];
+  }
+
+  function paymentTable(filter) {
+    const [counts, amounts] = ["payments", "amount"].map((measure) => Data.sums("payments", filter, measure, "kind", "currency", stateOf()));
     const cell = (kind, code, which) => {
       const number = counts.get(kind).get(code).get(which) || 0;
       return number ? `${money(amounts.get(kind).get(code).get(which), code)} (${count(number)})` : "–";
     };
     const rows = [...counts].sort().flatMap(([kind, codes]) => [...codes.keys()].sort().map((code) =>
-      [kind, code, cell(kind, code, "paid"), cell(kind, code, "due"), cell(kind, code, "overdue")]));
-    return [element("div", { class: "cards" },
-      card("Paid, due and overdue", "By the day that was agreed for the payment, a panel for each currency. All kinds of payment, incoming and outgoing.", paymentPanels(byKind, filter), { wide: true }),
-      card("What is open, by age", `As of ${Data.all.today} (UTC)${inEach(filter)}.`, ageing(byState, filter), { nothing: "Nothing is open in these dates and currencies." }),
-      tableCard("By kind of payment", "Amount, and how many payments.", ["kind", "currency", { text: "paid", number: true }, { text: "due", number: true }, { text: "overdue", number: true }], rows, { wide: false }))];
+      [kind, Data.directionOf(kind), code, ...["paid", "due", "overdue"].map((which) => cell(kind, code, which))]));
+    const headings = ["kind", "direction", "currency", ...["paid", "due", "overdue"].map((text) => ({ text, number: true }))];
+    return tableCard("By kind of payment", "Amount, and how many payments.", headings, rows);
   }
 
   function paymentPanels(byKind, filter) {

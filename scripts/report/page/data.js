@@ -77,6 +77,16 @@ const Data = (() => {
   })();
   const busiest = (most) => byOrders.slice(0, most).sort();
 
+  // Where the money of a payment flows: refunds flow against what they refund.
+  const DIRECTIONS = { SALES_RECEIPT: "incoming", PURCHASE_REFUND: "incoming", PURCHASE_PAYMENT: "outgoing", SALES_REFUND: "outgoing" };
+  const directionOf = (kind) => DIRECTIONS[kind] || "other";
+
+  // Sums of `measure` of the payments by where they flow, then by `keys`. Never added up: what is owed to us and by us.
+  function paymentSums(filter, measure, ...keys) {
+    const kind = answer("payments").column("kind");
+    return sums("payments", filter, measure, (row) => directionOf(kind[row]), ...keys);
+  }
+
   // Row numbers of an answer that the filter lets through. Weeks and months count whole.
   function rows(name, filter) {
     const found = answer(name);
@@ -145,5 +155,5 @@ const Data = (() => {
     return others.size ? [...shown, { key: null, label: "all others", values: others }] : shown;
   }
 
-  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, byOrders, busiest, plusDays, periods, startOf, offered, byAtFirst };
+  return { all, answer, objects, rows, sums, overTime, members, extent, first, last, used, byOrders, busiest, directionOf, paymentSums, plusDays, periods, startOf, offered, byAtFirst };
 })();
