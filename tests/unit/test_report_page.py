@@ -32,7 +32,7 @@ def data() -> str:
 
 
 def _told(data: str, expression: str) -> Any:
-    own = (render.PAGE / "data.js").read_text()
+    own = "\n".join((render.PAGE / name).read_text() for name in render.SCRIPTS if name != "page.js")
     script = f"{HARNESS}\n{own}\nconsole.log(JSON.stringify(plain({expression})));"
     done = subprocess.run([str(NODE), "-e", script], input=data, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -90,3 +90,22 @@ def test_what_comes_in_and_what_goes_out_are_not_added_up(data: str) -> None:
     }
     kinds = ["SALES_RECEIPT", "SALES_REFUND", "PURCHASE_PAYMENT", "PURCHASE_REFUND", "GIFT"]
     assert _told(data, f"{kinds}.map(Data.directionOf)") == ["incoming", "outgoing", "outgoing", "incoming", "other"]
+
+
+def test_a_version_never_ends_before_it_began(data: str) -> None:
+    began, deleted = "2024-03-01 09:30:00.000000", "2024-03-02 18:00:00.000000"
+    ahead = "2024-03-10 20:00:00.000000"  # the clock of a source east of UTC, when the report is made
+    versions = [
+        {"valid_from": began, "valid_to": "2024-03-02 11:00:00.500000"},
+        {"valid_from": began},
+        {"valid_from": ahead},
+        {"valid_from": began, "deleted_at": deleted},
+        {"valid_from": ahead, "deleted_at": deleted},
+    ]
+    assert _told(data, f"{json.dumps(versions)}.map((row) => [Order.end(row), Order.until(row)])") == [
+        ["2024-03-02 11:00:00.500000", "2024-03-02 11:00:00"],
+        ["2024-03-10 12:00:00", "now"],
+        [ahead, "now"],
+        [deleted, "deleted 2024-03-02 18:00:00 UTC"],
+        [ahead, "deleted 2024-03-02 18:00:00 UTC"],
+    ]
