@@ -6,13 +6,14 @@ const Business = (() => {
   const { element, paragraph, card, tableCard, tile } = Parts;
 
   const dateHeading = (by) => ({ day: "day", week: "week of", month: "month" })[by];
+  const orderTime = (by) => `${by} of the order`;
   const shownDate = (date, by) => (by === "month" ? date.slice(0, 7) : date);
 
   function amountsOverTime(name, filter, title) {
     const found = Data.overTime(name, filter, "amount");
     const codes = [...found.series.keys()];
     return codes.length ? {
-      ...Charts.lines(found, title, { format: exact, by: filter.by }),
+      ...Charts.lines(found, title, { format: exact, by: filter.by, time: orderTime(filter.by) }),
       rows: {
         headings: [dateHeading(filter.by), ...codes.map((text) => ({ text, number: true }))],
         rows: found.periods.map((date, at) => [shownDate(date, filter.by), ...codes.map((code) => exact(found.series.get(code)[at], code))]),
@@ -28,7 +29,7 @@ const Business = (() => {
       name: `orders in ${code}`, values: found.series.get(code), colour: Charts.colourOf(code), texts: found.series.get(code).map(count),
     }));
     return {
-      ...Charts.stacks(found.periods, series, title, { by: filter.by }),
+      ...Charts.stacks(found.periods, series, title, { by: filter.by, time: orderTime(filter.by) }),
       rows: {
         headings: [dateHeading(filter.by), ...codes.map((code) => ({ text: `orders in ${code}`, number: true })), { text: "together", number: true }],
         rows: found.periods.map((date, at) => {
@@ -54,7 +55,7 @@ const Business = (() => {
       return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(format(value, code))) };
     });
     return {
-      ...Charts.bars(entries.map((entry) => entry.label), series, title, { stacked: measure !== "amount" }),
+      ...Charts.bars(entries.map((entry) => entry.label), series, title, { what, stacked: measure !== "amount" }),
       after: others && `All others: ${codes.map((code) => inShort(others.values.get(code) || 0, code)).join(" · ")}`,
       rows: {
         headings: [what, ...codes.map((text) => ({ text, number: true }))],
@@ -64,7 +65,7 @@ const Business = (() => {
   }
 
   const inEach = (filter) => (filter.currencies.size > 1 ? ", each currency by itself" : "");
-  const inOwn = (filter) => (filter.currencies.size === 1 ? `in ${[...filter.currencies][0]}` : "in each currency");
+  const inOwn = (filter) => (filter.currencies.size === 1 ? [...filter.currencies][0] : "in each currency");
 
   // ------------------------------------------------------------------ sections
 
@@ -166,11 +167,11 @@ const Business = (() => {
     const at = (code, kind, date) => byKind.get(code).get(kind)?.get(date) || 0;
     const gap = 0.12 / codes.length;
     const traces = [];
-    const shape = { barmode: "stack", height: 90 + codes.length * (Charts.isNarrow() ? 130 : 150), bargap: 0.2, annotations: [] };
+    const shape = { barmode: "stack", height: 110 + codes.length * (Charts.isNarrow() ? 130 : 150), bargap: 0.2, annotations: [] };
     codes.forEach((code, place) => {
       const suffix = place ? place + 1 : "";
       const top = 1 - place / codes.length;
-      shape[`yaxis${suffix}`] = Charts.amountAxis(code, { domain: [top - 1 / codes.length + gap, top], nticks: 4 });
+      shape[`yaxis${suffix}`] = Charts.amountAxis(`amount, ${code}`, { domain: [top - 1 / codes.length + gap, top], nticks: 4 });
       for (const kind of ["paid", "due", "overdue"]) {
         const values = dates.map((date) => at(code, kind, date));
         traces.push({
@@ -180,7 +181,7 @@ const Business = (() => {
         });
       }
     });
-    shape.xaxis = Charts.periodAxis(dates, filter.by, { anchor: `y${codes.length > 1 ? codes.length : ""}` });
+    shape.xaxis = Charts.periodAxis(dates, filter.by, `agreed ${filter.by} of payment`, { anchor: `y${codes.length > 1 ? codes.length : ""}` });
     return {
       traces, layout: Charts.layout(shape),
       rows: {
@@ -199,7 +200,7 @@ const Business = (() => {
       return { name: code, values, colour: Charts.colourOf(code), texts: values.map((value) => plain(exact(value, code))) };
     });
     return {
-      ...Charts.bars(open.map((state) => STATE_NAMES[state]), series, `open, ${inOwn(filter)}`),
+      ...Charts.bars(open.map((state) => STATE_NAMES[state]), series, `open, ${inOwn(filter)}`, { what: "age" }),
       rows: {
         headings: ["age", ...codes.map((text) => ({ text, number: true }))],
         rows: open.map((state, at) => [STATE_NAMES[state], ...series.map(({ name, values }) => exact(values[at], name))]),

@@ -54,11 +54,11 @@ const Charts = (() => {
     tickfont: { size: 11, color: variable("--quiet") }, automargin: true, fixedrange: true, ...more,
   });
   const amountAxis = (title, more = {}) => axis(title, { exponentformat: "B", minexponent: 4, rangemode: "tozero", nticks: 6, ...more });
-  const timeAxis = (more = {}) => axis("", { type: "date", showgrid: false, hoverformat: "%d %b %Y", ...more });
+  const timeAxis = (title, more = {}) => axis(title, { type: "date", showgrid: false, hoverformat: "%d %b %Y", ...more });
 
   // Of periods: the range leaves half a period at both ends, and no tick is finer than a day.
   const DAYS = { day: 1, week: 7, month: 31 };
-  const periodAxis = (periods, by, more = {}) => timeAxis({
+  const periodAxis = (periods, by, title, more = {}) => timeAxis(title, {
     hoverformat: { day: "%a %d %b %Y", week: "week of %d %b %Y", month: "%B %Y" }[by],
     range: periods.length ? [Data.plusDays(periods[0], -DAYS[by]), Data.plusDays(periods[periods.length - 1], DAYS[by])] : undefined,
     tickformat: by === "month" ? "%b\n%Y" : "%d %b\n%Y", nticks: isNarrow() ? 5 : 9, ...more,
@@ -76,19 +76,19 @@ const Charts = (() => {
     };
   }
 
-  // Lines over time, one for each currency; `measure`: what the axis says.
-  function lines(found, title, { format, by }) {
+  // Lines over time, one for each currency; `title` and `time`: what the axes say.
+  function lines(found, title, { format, by, time }) {
     const marks = found.periods.length < 40 ? "lines+markers" : "lines";
     const traces = [...found.series].map(([code, values]) => ({
       type: "scatter", mode: marks, name: plain(code), x: found.periods, y: values,
       line: { color: colourOf(code), width: 2 }, marker: { size: 5 },
       text: values.map((value) => plain(format(value, code))), hovertemplate: `%{x}<br>%{text}<extra></extra>`,
     }));
-    return { traces, layout: layout({ height: isNarrow() ? 260 : 320, xaxis: periodAxis(found.periods, by), yaxis: amountAxis(title) }) };
+    return { traces, layout: layout({ height: isNarrow() ? 280 : 340, xaxis: periodAxis(found.periods, by, time), yaxis: amountAxis(title) }) };
   }
 
   // Bars over time, one upon the other: only for what can be added up.
-  function stacks(periods, series, title, { by, height, xaxis = periodAxis(periods, by) }) {
+  function stacks(periods, series, title, { by, time, height, xaxis = periodAxis(periods, by, time) }) {
     const traces = series.map(({ name, values, colour, texts }) => ({
       type: "bar", name: plain(name), x: periods, y: values, marker: { color: colour },
       text: texts, textposition: "none", hovertemplate: `%{x}<br>${plain(name)}: %{text}<extra></extra>`,
@@ -97,12 +97,12 @@ const Charts = (() => {
     const whole = highest <= 6 && series.every(({ values }) => values.every(Number.isInteger)) ? { dtick: 1 } : {};
     return {
       traces,
-      layout: layout({ height: height || (isNarrow() ? 260 : 320), barmode: "stack", xaxis, yaxis: amountAxis(title, whole) }),
+      layout: layout({ height: height || (isNarrow() ? 280 : 340), barmode: "stack", xaxis, yaxis: amountAxis(title, whole) }),
     };
   }
 
-  // Horizontal bars: `entries` from the top, `series` side by side (`stacked`: one after the other).
-  function bars(entries, series, title, { stacked = false } = {}) {
+  // Horizontal bars: `entries`, each a `what`, from the top, `series` side by side (`stacked`: one after the other).
+  function bars(entries, series, title, { what, stacked = false }) {
     const places = entries.map((_, at) => entries.length - 1 - at);
     const perEntry = stacked ? 1 : series.length;
     const most = isNarrow() ? 16 : 26;
@@ -117,7 +117,7 @@ const Charts = (() => {
       layout: layout({
         height: 90 + entries.length * (perEntry * 11 + 12), barmode: stacked ? "stack" : "group",
         legend: { ...layout({}).legend, traceorder: stacked ? "normal" : "reversed" },
-        xaxis: amountAxis(title), yaxis: axis("", ticks), bargap: 0.3,
+        xaxis: amountAxis(title), yaxis: axis(what, ticks), bargap: 0.3,
       }),
     };
   }

@@ -62,7 +62,7 @@ const Order = (() => {
     const ticks = { tickmode: "array", tickvals: [...places, 0], ticktext: [...bars.map((bar) => plain(bar.label)), "agreed days"], range: [-0.7, bars.length + 0.7], zeroline: false };
     return {
       traces,
-      layout: Charts.layout({ height: 110 + 30 * (bars.length + 1), showlegend: false, xaxis: Charts.timeAxis({ showgrid: true, hoverformat: "%d %b %Y %H:%M:%S" }), yaxis: Charts.axis("", ticks) }),
+      layout: Charts.layout({ height: 130 + 30 * (bars.length + 1), showlegend: false, xaxis: Charts.timeAxis("time (source's clock)", { showgrid: true, hoverformat: "%d %b %Y %H:%M:%S" }), yaxis: Charts.axis("order or payment", ticks) }),
     };
   }
 
