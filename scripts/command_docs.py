@@ -32,7 +32,7 @@ RUN_BY: dict[str, str] = {
     "query": "tests/integration/test_queries.py::test_the_command_writes_what_it_is_asked_for",
     "rebuild": _LONG,
     "reconcile": _LONG,
-    "report": "tests/integration/test_data_docs.py::test_the_command",
+    "report": "tests/integration/test_report.py::test_the_command_writes_the_same_figures_from_lake_and_warehouse",
     "reset": _EMBEDDED,
     "run": _RUN,
     "simulate": _EMBEDDED,

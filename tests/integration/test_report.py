@@ -1,6 +1,11 @@
 """The report of a world in which `SOURCE_ROWS` have arrived: lake and warehouse give what the source holds."""
 
+import json
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ from scripts.report import engines
 from scripts.report.figures import Asked, Figures, figures
 from tests.integration.world import NASTY, World
 
+ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2024, 3, 10, tzinfo=UTC)
 
 SALES = """
@@ -64,6 +70,30 @@ def test_lake_and_warehouse_show_what_the_source_holds(loaded: World) -> None:
 
 def _plain(value: Any) -> Any:
     return float(value) if not isinstance(value, (str, int)) else value
+
+
+@pytest.mark.integration
+def test_the_command_writes_the_same_figures_from_lake_and_warehouse(loaded: World, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    source, warehouse = (loaded.databases[name].url for name in ("source", "warehouse"))
+
+    def report(*options: str) -> Figures:
+        places = ["--lake", loaded.lake, "--source", source, "--output", str(file)]
+        command = [sys.executable, str(ROOT / "scripts" / "etl.py"), "report", *places, *options]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{file}\n"), done.stderr
+        data = re.search('<script type="application/json" id="data">(.*?)</script>', file.read_text("utf-8"), re.DOTALL)
+        assert data
+        found: Figures = json.loads(data[1])
+        file.unlink()
+        return found
+
+    of_lake = report("--order", "100")
+    of_warehouse = report("--from", "warehouse", "--warehouse", warehouse)
+    assert (of_lake["read_from"], of_warehouse["read_from"]) == ("lake", "warehouse")
+    assert of_lake["tables"] == of_warehouse["tables"]
+    assert _column(of_lake, "order_versions", "sales_order_id", "amount") == [(100, 2529.73)]
+    assert of_lake["pipeline"]["health"]["fresh"] is True
 
 
 @pytest.mark.integration
