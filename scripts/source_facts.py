@@ -38,7 +38,7 @@ SELECT c.relname, c.relkind::text, c.reltuples::float8,
 
 # Only what serves a range of the first column for every row of the table.
 _INDEXES = f"""
-SELECT c.relname, x.relname, a.attname, i.indisunique AND i.indnkeyatts = 1, i.indisvalid
+SELECT c.relname, x.relname, a.attname, i.indisunique AND i.indnkeyatts = 1, i.indisvalid, m.amname = 'btree'
   FROM pg_index i
   JOIN pg_class c ON c.oid = i.indrelid
   JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -51,12 +51,15 @@ SELECT c.relname, x.relname, a.attname, i.indisunique AND i.indnkeyatts = 1, i.i
 
 @dataclass(frozen=True)
 class Index:
-    """An index, by its first column. `is_key`: it is unique, and has no other column. `is_valid`: it is finished."""
+    """An index, by its first column. `is_key`: it is unique, and has no other column. `is_valid`: it is finished.
+    `is_sorted`: its end is the greatest value. A BRIN index finds a range as well, but knows no greatest value.
+    """
 
     name: str
     column: str
     is_key: bool
     is_valid: bool
+    is_sorted: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class TableFacts:
     def is_indexed(self, column: str) -> bool:
         """Whether a range of the column is found without reading the table."""
         return any(index.is_valid and index.column == column for index in self.indexes)
+
+    def tells_greatest(self, column: str) -> bool:
+        """Whether the greatest value of the column, or a NULL, is found without reading a large table."""
+        is_small = (self.rows or 0) < SMALL_ROWS
+        return is_small or any(i.is_valid and i.is_sorted and i.column == column for i in self.indexes)
 
 
 @dataclass(frozen=True)
@@ -156,9 +164,8 @@ def _planned_rows(snapshot: Snapshot, name: str) -> int:
 
 def _tells_time(table: TableFacts, found: FoundTable) -> bool:
     """Whether its stamps are read from on, are stamps, and can be asked without reading a large table."""
-    is_cheap = table.is_indexed("last_updated") or (table.rows or 0) < SMALL_ROWS
     has_stamps = any(column.name == "last_updated" and column.kind in TIMESTAMP.source for column in found.columns)
-    return is_cheap and has_stamps and model.SOURCE[table.name].extract == "incremental"
+    return has_stamps and table.tells_greatest("last_updated") and model.SOURCE[table.name].extract == "incremental"
 
 
 def _with_stamps(snapshot: Snapshot, table: TableFacts) -> TableFacts:

@@ -1,6 +1,7 @@
 """What `etl.py init` says of facts that no server here has; the others: `tests/integration/test_init_source.py`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,13 @@ from retail_etl import model
 from retail_etl.contract import FoundTable, SourceColumn
 from retail_etl.postgres import Database
 from scripts.source_facts import Index, SourceFacts, TableFacts
-from scripts.source_findings import Finding, findings
+from scripts.source_findings import (
+    FIRST_RUN_SECONDS,
+    FIRST_RUN_SECONDS_PER_MILLION_ROWS,
+    Finding,
+    findings,
+    first_run_seconds,
+)
 
 FOUND = {
     name: FoundTable(True, [SourceColumn(one.name, one.type.source[0], one.type.source[0]) for one in table.columns])
@@ -70,6 +77,23 @@ def test_a_standby_is_told_what_it_cannot_see_and_how_long_it_lets_a_snapshot_li
 )
 def test_what_is_not_as_it_should_be_is_the_only_thing_said(fact: dict[str, int], said: str) -> None:
     assert [finding.about for finding in _said(replace(READY, **fact))] == [said]
+
+
+def test_a_brin_index_serves_a_run_but_not_the_question_for_the_newest_stamp() -> None:
+    brin = replace(TABLES["payment"], indexes=(TABLES["payment"].indexes[0], replace(STAMPS, is_sorted=False)))
+    assert _said(replace(READY, tables={**TABLES, "payment": brin})) == []
+    assert TABLES["payment"].tells_greatest("last_updated")
+    assert not brin.tells_greatest("last_updated")
+    assert replace(brin, rows=99).tells_greatest("last_updated")
+
+
+def test_a_first_run_takes_what_the_page_on_performance_says() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert f"about {FIRST_RUN_SECONDS:.0f} s that do not depend on the rows" in page
+    assert f"{FIRST_RUN_SECONDS_PER_MILLION_ROWS:.0f} s for each million rows" in page
+    rows = {name: replace(table, rows=0) for name, table in TABLES.items()}
+    full = replace(READY, tables={**rows, "payment": replace(TABLES["payment"], rows=4_200_385)})
+    assert first_run_seconds(full) == pytest.approx(144, abs=1)
 
 
 def test_a_table_under_another_name_is_named() -> None:
