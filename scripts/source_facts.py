@@ -15,9 +15,7 @@ SMALL_ROWS = 100_000
 """So many rows are looked through in a blink: what is smaller needs no index on its stamps."""
 
 _SERVER = f"""
-SELECT current_setting('server_version_num')::int,
-       current_setting('wal_level'),
-       (SELECT setting::bigint FROM pg_settings WHERE name = 'transaction_timeout'),
+SELECT current_setting('wal_level'),
        current_setting('hot_standby_feedback')::boolean,
        (SELECT setting::bigint FROM pg_settings WHERE name = 'max_standby_streaming_delay'),
        extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8,
@@ -104,7 +102,6 @@ class SourceFacts:
     prepared_transactions: int
     oldest_transaction_seconds: float
     wal_level: str
-    transaction_timeout_ms: int
     hot_standby_feedback: bool
     max_standby_delay_ms: int
     replay_behind_seconds: float | None
@@ -117,12 +114,12 @@ class SourceFacts:
 def read_facts(database: Database) -> SourceFacts:
     """Ask for all of it. DatabaseError where the source cannot be reached, or hands out no snapshot."""
     with open_snapshot(database) as snapshot:
-        version, wal, timeout, feedback, delay, behind, may_use, limit = snapshot.query(_SERVER)[0]
+        wal, feedback, delay, behind, may_use, limit = snapshot.query(_SERVER)[0]
         found = snapshot.found(model.SOURCE)
         return SourceFacts(
             database=database,
             server_version=snapshot.server_version,
-            server_version_number=version,
+            server_version_number=snapshot.server_version_number,
             time_zone=snapshot.zone,
             clock=snapshot.clock,
             is_standby=snapshot.is_standby,
@@ -130,7 +127,6 @@ def read_facts(database: Database) -> SourceFacts:
             prepared_transactions=snapshot.prepared,
             oldest_transaction_seconds=float(snapshot.oldest_age_seconds or 0),
             wal_level=wal,
-            transaction_timeout_ms=timeout or 0,  # PostgreSQL has it from 17 on
             hot_standby_feedback=feedback,
             max_standby_delay_ms=delay,
             replay_behind_seconds=behind,

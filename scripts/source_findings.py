@@ -211,14 +211,6 @@ def _server(facts: SourceFacts) -> Iterator[Finding]:
 
 def _sessions(facts: SourceFacts) -> Iterator[Finding]:
     role = quoted(facts.database.user)
-    if facts.transaction_timeout_ms:
-        yield Finding(
-            "should",
-            "transaction_timeout",
-            f"{facts.transaction_timeout_ms / 1000:.0f} s: the snapshot stays open until the last table is read",
-            "Lift it for this role.",
-            (f"ALTER ROLE {role} SET transaction_timeout = 0;",),
-        )
     if 0 <= facts.connection_limit < CONNECTIONS:
         yield Finding(
             "should",

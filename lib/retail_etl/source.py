@@ -21,6 +21,7 @@ OVERLAP = "15 minutes"
 _CLOCKS = """
 SELECT clock_timestamp() AT TIME ZONE :zone,
        current_setting('server_version'),
+       current_setting('server_version_num')::int,
        pg_is_in_recovery(),
        coalesce(pg_has_role(current_user, to_regrole('pg_read_all_stats'), 'USAGE'), false)
 """
@@ -79,14 +80,16 @@ class Snapshot:
         self.zone = zone or str(self._one("SELECT current_setting('TimeZone')")[0])
         # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
         # between is younger than the clock, and one that ends in between is counted as open.
-        clock, self.server_version, self.is_standby, self.sees_all = self._one(_CLOCKS, zone=self.zone)
+        clock, self.server_version, number, self.is_standby, self.sees_all = self._one(_CLOCKS, zone=self.zone)
         self.clock = clock.isoformat(sep=" ")
+        self.server_version_number = int(number)
         self.oldest_transaction, self.oldest_age_seconds, self.prepared = self._one(_OPEN_TRANSACTIONS, zone=self.zone)
         # Standbys and restored copies have their primary's identifier, other servers have others.
         system = self._one(_SYSTEM)[0] if self._one(_MAY_IDENTIFY)[0] else None
         self.identity = {"database": database.database, "system_identifier": system}
         connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.run("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0")
+        self.without_limits = source_sql.without_limits(self.server_version_number)
+        connection.run(self.without_limits)
         self.id = str(self._one("SELECT pg_export_snapshot()")[0])
         self._warn_of_blindness()
 
@@ -234,7 +237,7 @@ class Snapshot:
         adopt = (
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             f"SET TRANSACTION SNAPSHOT '{self.id}'",
-            "SET LOCAL statement_timeout = 0",
+            self.without_limits,
         )
         return self.database.query(sql, first=adopt)
 

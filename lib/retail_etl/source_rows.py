@@ -38,7 +38,7 @@ def read(session: SparkSession, snapshot: Snapshot, reading: Reading, columns: l
             "sessionInitStatement": (
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
                 f"SET TRANSACTION SNAPSHOT '{snapshot.id}'; "
-                f"SET LOCAL statement_timeout = 0; {SESSION}"
+                f"{snapshot.without_limits}; {SESSION}"
             ),
         },
     )

@@ -12,6 +12,17 @@ from retail_etl.schema import KeyRange, SourceTable
 SESSION = "SET DateStyle TO ISO; SET IntervalStyle TO iso_8601; SET bytea_output TO hex; SET extra_float_digits TO 1"
 
 
+def without_limits(server_version_number: int) -> str:
+    """What lets the transaction that it stands in last as long as the reading does, whatever the role is allowed.
+
+    `server_version_number`: as PostgreSQL has it, 170000 for 17.0, the first that ends a transaction for its age.
+    """
+    limits = ["idle_in_transaction_session_timeout", "statement_timeout"]
+    if server_version_number >= 170000:
+        limits.append("transaction_timeout")
+    return "; ".join(f"SET LOCAL {limit} = 0" for limit in limits)
+
+
 def rows_of(table: SourceTable, fence: str | None, ranges: Sequence[KeyRange] = ()) -> str:
     """FROM and WHERE: the rows from the fence on, and those of the key ranges; all where there is no fence."""
     name = f"{quoted(SCHEMA, table.name)} AS t"

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from retail_etl import model
 from retail_etl.postgres import Database
+from retail_etl.source import open_snapshot
 from scripts import etl
 from scripts.source_facts import read_facts
 from scripts.source_findings import FIRST_RUN_SECONDS, Finding, findings, first_run_seconds
@@ -131,18 +132,34 @@ def test_a_large_table_without_an_index_on_its_stamps_gets_the_statement_that_ma
 
 
 @pytest.mark.integration
-def test_what_ends_a_long_reading_or_blinds_the_fences_is_told_with_its_cure(world: World) -> None:
+def test_a_snapshot_and_those_who_adopt_it_outlast_the_limits_of_the_role(world: World) -> None:
+    limits = ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    for limit in limits:
+        world.source.run(f"ALTER ROLE reader SET {limit} = '1s'")
+    try:
+        with open_snapshot(world.databases["source"]) as snapshot:
+            # Meanwhile the snapshot's own connection is idle in its transaction.
+            slow = "SELECT pg_sleep(1.5)::text, current_setting('transaction_timeout')"
+            assert snapshot.query(slow) == [["", "0"]]
+            assert snapshot.found(model.SOURCE).keys() == model.SOURCE.keys()
+        assert _said(world, "must") == {}
+    finally:
+        world.source.run("ALTER ROLE reader RESET ALL")
+
+
+@pytest.mark.integration
+def test_what_keeps_a_run_from_reading_or_blinds_the_fences_is_told_with_its_cure(world: World) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run("UPDATE payment SET last_updated = now() + interval '9 hours'")
     world.source.run("ALTER TABLE sales_order ALTER last_updated DROP NOT NULL")
     world.source.run("UPDATE sales_order SET last_updated = NULL")
-    world.source.run("ALTER ROLE reader SET transaction_timeout = '5min'; ALTER ROLE reader CONNECTION LIMIT 4")
+    world.source.run("ALTER ROLE reader CONNECTION LIMIT 4")
     try:
         said = _said(world)
         assert "9.0 hours ahead" in said["payment"].found
         assert "without last_updated" in said["sales_order"].found
         statements = _statements(world, "should")
-        assert 'ALTER ROLE "reader" SET transaction_timeout = 0;' in statements
+        assert 'ALTER ROLE "reader" CONNECTION LIMIT 10;' in statements
         for statement in statements:
             world.source.run(statement.replace("Area/City", "Etc/GMT-9"))  # nine hours ahead
         assert _said(world, "should") == {}

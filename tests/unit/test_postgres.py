@@ -6,6 +6,7 @@ from pg8000.exceptions import InterfaceError
 
 from retail_etl.errors import ConfigurationError
 from retail_etl.postgres import Database, names, quoted
+from retail_etl.source_sql import without_limits
 
 
 def test_a_url_is_read_whole_and_its_password_is_not_shown() -> None:
@@ -71,3 +72,9 @@ def test_an_error_that_passes_names_the_database_and_says_to_run_again(error: Ex
     database = Database.from_url("warehouse", "postgresql://me:x@127.0.0.1:5432/star")
     name = "warehouse 'star' at 127.0.0.1:5432 as user 'me'"
     assert re.search(says.format(name), str(database.explain(error)))
+
+
+def test_a_limit_is_lifted_only_where_the_server_knows_it() -> None:
+    older = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0"
+    assert [without_limits(version) for version in (130000, 160011)] == [older, older]
+    assert without_limits(170000) == f"{older}; SET LOCAL transaction_timeout = 0"

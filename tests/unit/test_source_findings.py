@@ -37,7 +37,6 @@ READY = SourceFacts(
     prepared_transactions=0,
     oldest_transaction_seconds=0,
     wal_level="replica",
-    transaction_timeout_ms=0,
     hot_standby_feedback=False,
     max_standby_delay_ms=30_000,
     replay_behind_seconds=None,
@@ -72,7 +71,6 @@ def test_a_standby_is_told_what_it_cannot_see_and_how_long_it_lets_a_snapshot_li
         ({"connection_limit": 3}, "connections"),
         ({"prepared_transactions": 1}, "prepared transactions"),
         ({"oldest_transaction_seconds": 7200}, "open transaction"),
-        ({"transaction_timeout_ms": 60_000}, "transaction_timeout"),
     ],
 )
 def test_what_is_not_as_it_should_be_is_the_only_thing_said(fact: dict[str, int], said: str) -> None:
