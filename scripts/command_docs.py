@@ -20,6 +20,7 @@ _RUN = "tests/integration/test_command_line.py::test_run_prints_one_json_object_
 _EXAMPLE = "tests/integration/test_quality_docs.py::test_the_worked_example_says_what_happens"
 
 RUN_BY: dict[str, str] = {
+    "athena-views": "tests/unit/test_athena.py::test_views_are_made_in_an_order_that_works",
     "demo": f"{_ALL}test_the_demo_shows_the_same_rows_in_all_three",
     "down": _EMBEDDED,
     "init": "tests/integration/test_init_source.py::test_a_role_that_may_only_select_is_told_that_it_is_ready_and_"
@@ -40,7 +41,45 @@ RUN_BY: dict[str, str] = {
     "up": _EMBEDDED,
     "watch": "tests/integration/test_watch.py::test_a_signal_finishes_the_stage_and_a_second_one_ends_at_once",
 }
-"""Command → the test that runs it as a command, on real databases and a real lake."""
+"""Command → the test that runs it as a command, on real databases and a real lake (`athena-views`: on moto)."""
+
+_AWS = "what it calls: `tests/unit/test_aws.py`"
+_EMPTIES = f"{_AWS}, `tests/integration/test_emptying.py`"
+_NO_TARGET_RUN: dict[str, str] = {
+    "help": "nobody: it lists these lines",
+    "unit-test": "a part of `make test`",
+    "integration-test": "a part of `make test`",
+    "test-long": "by hand: too long for CI",
+    "histories": "by hand; shorter by `make test-long`",
+    "crashes": "by hand, and by `make test-long`",
+    "consistency": "by hand; shorter by `make test-long`",
+    "performance-picture": "what it draws: `tests/unit/test_benchmark_picture.py`",
+    "benchmark": "its script, with few rows: `tests/integration/test_benchmark.py`",
+    "format": "by hand: it changes files; `make lint` checks the same",
+    "check-coverage": "by hand; `make test` fails by the same threshold",
+    "docker-test": "nobody yet: no Docker engine was at hand (`docker/README.md`)",
+    "run-checks": "by hand: CI makes its parts",
+    "package": "what it builds: `tests/unit/test_package.py`",
+    "destroy": "nobody: it needs an account",
+    "create-production-secret": _AWS,
+    "create-warehouse-secret": f"{_AWS}, `tests/aws/test_by_hand.py`",
+    "trigger": "what it calls: `tests/aws/test_deployed.py`",
+    "logs": _AWS,
+    "empty-ingestion": _EMPTIES,
+    "empty-transformed": _EMPTIES,
+    "empty-warehouse": _EMPTIES,
+    "empty-all": _EMPTIES,
+    "docs": "the site: `tests/unit/test_docs.py`",
+    "commands": "what it writes: `tests/unit/test_docs.py`",
+    "cost": "what it writes: `tests/unit/test_cost.py`",
+    "queries": "what it writes: `make docs-check`",
+    "terraform-fmt": "by hand: it changes files; `make terraform-test` checks the same",
+    "requirements": "by hand: what it gives depends on the day",
+    "add-requirements": "by hand: it changes files and installs",
+    "clean": "by hand: it deletes",
+    "distclean": "by hand: it deletes",
+}
+"""Target that neither CI nor a test makes → who runs what is behind it, or why nobody does."""
 
 _INTRODUCTION = """# Commands
 
@@ -108,21 +147,28 @@ def _names(parameter: Any) -> str:
 
 def _targets() -> Iterator[str]:
     for heading in dict.fromkeys(heading for _, heading in targets().values()):
-        yield from (f"### {heading}", "", "| | | run by |", "| --- | --- | --- |")
+        yield from (f"### {heading}", "", "| | | run by, or why by nobody |", "| --- | --- | --- |")
         for name, (what, under) in targets().items():
             if under == heading:
-                yield f"| `make {name}` | {_escaped(what)} | {', '.join(_run_by(name))} |"
+                yield f"| `make {name}` | {_escaped(what)} | {', '.join(run_by(name))} |"
         yield ""
 
 
-def _run_by(target: str) -> Iterator[str]:
-    """What makes the target of itself: CI, here or on GitHub; the test that follows a page."""
+def run_by(target: str) -> Iterator[str]:
+    """What makes the target of itself: CI, here or on GitHub; the test that follows a page. Else why nothing does."""
     for name, where in ((".ci/run", r"for target in (.*);"), (".github/workflows/ci.yml", r"target: \[(.*)\]")):
         found = re.search(where, (ROOT / name).read_text(encoding="utf-8"))
         if found and target in re.split(r"[ ,]+", found[1]):
             yield f"`{name}`"
     if target in ("data-dictionary", "raw-tables"):
         yield "`tests/integration/test_add_a_table.py`"
+    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        if re.search(rf"run: make {target}(?![\w-])", path.read_text(encoding="utf-8")):
+            yield f"`{path.relative_to(ROOT)}`"
+    if target in RUN_BY:
+        yield f"as `etl.py {target}`, above"
+    if target in _NO_TARGET_RUN:
+        yield _NO_TARGET_RUN[target]
 
 
 def _escaped(text: str) -> str:

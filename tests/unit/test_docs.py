@@ -128,6 +128,10 @@ def test_every_command_in_blocks_is_run_by_a_test_that_is_there() -> None:
         _assert_test(node)
 
 
+def test_every_target_is_made_by_something_or_says_why_not() -> None:
+    assert [name for name in command_docs.targets() if not list(command_docs.run_by(name))] == []
+
+
 def test_the_list_of_commands_is_as_new_as_they_are() -> None:
     assert command_docs.TARGET.read_text(encoding="utf-8") == command_docs.render(), "run make commands"
 
