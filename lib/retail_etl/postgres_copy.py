@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 
+from retail_etl import spark
 from retail_etl.postgres import FAILURES, Database, close
 
 if TYPE_CHECKING:
@@ -13,37 +14,48 @@ if TYPE_CHECKING:
 
 
 def copy(rows: DataFrame, database: Database, target: str, times: Iterable[str] = ()) -> int:
-    """COPY a frame into a table whose columns are the frame's, a connection and a transaction for each partition.
+    """COPY a frame into a table whose columns are the frame's, by a connection and a transaction for each partition, or
+    one for all of them where the session expects few rows.
 
     `times`: the columns whose text is a time of day for PostgreSQL. Arrow's columns become COPY's binary rows outside
     of Python, and the server has no text to read: a third of what CSV costs it. Gives the number of rows.
     """
     of_day = frozenset(times)
+    if spark.is_for_few(rows.sparkSession):
+        # A Python worker takes longer to start than these take to come here.
+        found: Iterable[RecordBatch] = rows._collect_as_arrow()
+        return send(found, database, target, of_day)
 
-    def send(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
+    def send_partition(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
         import pyarrow as pa
 
-        sent = 0
-        rest = iter(batches)
-
-        def counted(first: "RecordBatch") -> "Iterator[RecordBatch]":
-            nonlocal sent
-            for batch in chain((first,), rest):
-                sent += batch.num_rows
-                yield with_times(batch, of_day)
-
-        for first in rest:  # once: the COPY takes the others; an empty partition opens no connection
-            connection = database.connect()
-            try:
-                connection.run(f"COPY {target} FROM STDIN WITH (FORMAT binary)", stream=encoded(counted(first)))
-            except FAILURES as error:
-                raise database.explain(error) from error
-            finally:
-                close(connection)
+        sent = send(batches, database, target, of_day)
         yield pa.RecordBatch.from_pydict({"rows": [sent]}, schema=pa.schema([("rows", pa.int64())]))
 
-    counts = rows.mapInArrow(send, "rows bigint").collect()
+    counts = rows.mapInArrow(send_partition, "rows bigint").collect()
     return sum(count.rows for count in counts)
+
+
+def send(batches: "Iterable[RecordBatch]", database: Database, target: str, times: frozenset[str]) -> int:
+    """COPY batches by one connection, in one transaction; none is opened where there is no batch. Gives the rows."""
+    sent = 0
+    rest = iter(batches)
+
+    def counted(first: "RecordBatch") -> "Iterator[RecordBatch]":
+        nonlocal sent
+        for batch in chain((first,), rest):
+            sent += batch.num_rows
+            yield with_times(batch, times)
+
+    for first in rest:  # once: the COPY takes the others
+        connection = database.connect()
+        try:
+            connection.run(f"COPY {target} FROM STDIN WITH (FORMAT binary)", stream=encoded(counted(first)))
+        except FAILURES as error:
+            raise database.explain(error) from error
+        finally:
+            close(connection)
+    return sent
 
 
 def encoded(batches: "Iterable[RecordBatch]") -> Iterator[bytes]:

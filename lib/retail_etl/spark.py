@@ -43,7 +43,9 @@ _T = TypeVar("_T")
 _FEW = 20_000
 _MANY = 100_000
 
+_FEW_ROWS = "spark.retail_etl.few_rows"
 _FOR_FEW_ROWS = {
+    _FEW_ROWS: "true",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
@@ -132,6 +134,11 @@ def suit(made: SparkSession, rows: int) -> None:
             made.conf.unset(name)
         else:
             made.conf.set(name, value)
+
+
+def is_for_few(made: SparkSession) -> bool:
+    """Whether the session's plans are those for few rows: see `suit`."""
+    return made.conf.get(_FEW_ROWS, None) is not None
 
 
 def _catalog(lake: str) -> dict[str, str]:

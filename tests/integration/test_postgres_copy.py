@@ -8,7 +8,9 @@ import pyarrow as pa
 import pytest
 from pg8000.native import Connection
 
-from retail_etl.postgres_copy import encoded, with_times
+from retail_etl import spark
+from retail_etl.postgres import Database
+from retail_etl.postgres_copy import copy, encoded, with_times
 from tests.integration.world import NASTY
 
 COLUMNS = "n integer, b bigint, t varchar, d date, o time, p numeric(10,2), a numeric, y boolean, m timestamp"
@@ -44,6 +46,26 @@ def test_every_type_of_the_warehouse_arrives_as_it_was_sent(connection: Connecti
     for row in expected[:3]:
         row[4] = time.fromisoformat(str(row[4]))
     assert connection.run("SELECT * FROM sent") == expected
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("expected_rows", [10, 10_000_000])
+def test_many_rows_are_sent_by_workers_and_few_from_here(
+    database: str, connection: Connection, expected_rows: int
+) -> None:
+    session = spark.session("a lake that is not touched")
+    spark.suit(session, expected_rows)
+    schema = "n int, b bigint, t string, d date, o string, p decimal(10,2), a decimal(18,4), y boolean, m timestamp_ntz"
+    rows = session.createDataFrame(ROWS, schema).repartition(3)
+    connection.run(f"CREATE TABLE sent ({COLUMNS})")
+    assert copy(rows, Database.from_url("warehouse", database), "sent", ["o"]) == len(ROWS)
+    assert copy(rows.where("n = 7"), Database.from_url("warehouse", database), "sent", ["o"]) == 0
+    expected = [list(row) for row in ROWS]
+    for row in expected[:3]:
+        row[4] = time.fromisoformat(str(row[4]))
+    assert connection.run("SELECT * FROM sent ORDER BY b DESC NULLS LAST") == [
+        expected[place] for place in (0, 2, 1, 3)
+    ]
 
 
 @pytest.mark.integration
