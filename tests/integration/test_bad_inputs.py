@@ -118,7 +118,7 @@ def _check(subtests: pytest.Subtests, inputs: Iterable[Input], mismatches: Calla
 
 
 @pytest.mark.integration
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_input_is_where_it_belongs_and_what_is_mended_comes_in(world: World, subtests: pytest.Subtests) -> None:
     relax(world.source)
     world.source.run(SOURCE_ROWS)
