@@ -61,6 +61,7 @@ class Watch:
     def __init__(self, server: int) -> None:
         """`server`: the process id of the database server's first process."""
         self._server = server
+        self._earlier: set[int] = set()
         self._stopped = Event()
         self._thread = Thread(target=self._look_again_and_again, daemon=True)
         self._ticks: dict[int, int] = {}
@@ -70,6 +71,7 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._server_before = _server_ticks(self._server)
+        self._earlier = below(os.getpid(), list(_all_processes()))
         self._since = time.monotonic()
         self._thread.start()
         return self
@@ -106,7 +108,7 @@ class Watch:
     def _look(self) -> None:
         processes = {found.pid: found for found in _all_processes()}
         servers = below(self._server, processes.values()) | {self._server}
-        ours = below(os.getpid(), processes.values()) - servers
+        ours = below(os.getpid(), processes.values()) - servers - self._earlier
         self._ticks |= {pid: processes[pid].ticks for pid in ours}
         self._memory = max(self._memory, sum(map(_memory, ours)))
         self._server_memory = max(self._server_memory, sum(map(_memory, servers)))
