@@ -3,6 +3,7 @@ break one were to be set aside before.
 """
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
@@ -49,25 +50,23 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
 def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manifest) -> Findings:
     since = time.monotonic()
     let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
-    audits = {name: _audit(job, zone, lake, batch_id, name, written) for name in written}
-    of_facts = (table for table in model.STAR.values() if table.is_fact and table.name not in written)
-    unwritten = [
-        _accounted(table.name, _sums(job, zone, lake, batch_id, table, let_through[table.sources[0]], None))
-        for table in of_facts
-        if table.sources[0] in let_through
-    ]
+    add_up = {
+        table.name: partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]])
+        for table in model.STAR.values()
+        if table.is_fact and table.sources[0] in let_through
+    }
+    audits = {name: _audit(lake, batch_id, name, written, add_up.get(name)) for name in written}
+    unwritten = [_accounted(name, sums(None)) for name, sums in add_up.items() if name not in written]
     evaluations = quality.evaluate_all(audits, job.progress)
     return Findings("star", batch_id, evaluations, unwritten, since)
 
 
-def _audit(job: Job, zone: RawZone, lake: Lake, batch_id: int, name: str, written: Manifest) -> Audit:
+def _audit(
+    lake: Lake, batch_id: int, name: str, written: Manifest, add_up: Callable[[DataFrame], Sums] | None
+) -> Audit:
     table = model.STAR[name]
     whole = lake.rows(table, lake.latest(table, [batch_id]))
     rows = whole.where(whole[BATCH_ID] == batch_id)
-    let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
-    add_up = None
-    if table.is_fact and table.sources[0] in let_through:
-        add_up = partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]])
     targets = partial(lake.targets, lambda target: lake.latest(target, [batch_id]))
     return Audit(table, rows, written[name]["rows"], targets=targets, whole=whole, add_up=add_up)
 
