@@ -1,5 +1,5 @@
 """What a gate looks at, and what each kind of rule means there: which rows break it, and what Great Expectations is
-asked. It counts the rows that are flagged so; Spark hands back no rows, but the flags stay.
+asked of their counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pycountry
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -27,6 +26,7 @@ from retail_etl.schema import (
     SourceTable,
     StarTable,
 )
+from retail_etl.survey import Survey, Values, is_surveyed, iso_4217
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation as GreatExpectation
@@ -37,6 +37,7 @@ _WIDE = "decimal(38,18)"
 _BITS = 63
 
 
+ROWS = "rows"
 BROKEN = "__broken"
 """The column of kept rows that says which rules a row breaks: the bit of each, by its number."""
 
@@ -48,26 +49,30 @@ Sums = Mapping[str, tuple[Decimal, Decimal]]
 class Audit:
     """Rows of one table that a gate looks at.
 
-    `rows`: how many there must be. `unreadable`: the column that holds lines that could not be read, if there is one.
-    `targets`: for a column that refers to another table, a frame of the values (`target`) that it may hold, given what
-    it holds here. It is asked once the frame was read.
+    `rows`: how many there must be. `survey`: what is known of them already. `unreadable`: the column that holds lines
+    that could not be read, if there is one.
+    `known`: for a column that refers to another table, values that it may hold: all that are known without a query.
+    `targets`: for such a column a frame of the values (`target`) that it may hold, given those that it holds and that
+    are not known. It is asked once the rows were counted.
     `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
     `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
-    where there were enough. `hours_old`: the age of the table's newest row. `add_up`: adds the additive columns of
-    kept rows up, as `sums`: what the layer before let through, and what is here, of `rows` and of each of the columns.
+    where there were enough. `hours_old`: the age of the table's newest row. `add_up`: given the number of rows (`rows`)
+    and the total of each additive column, gives `sums`: what the layer before let through, and what is here.
     Rules whose measure is not given are left out.
     """
 
     table: SourceTable | StarTable
     frame: DataFrame
     rows: int
+    survey: Survey | None = None
     unreadable: str | None = None
+    known: Callable[[Column], Values] | None = None
     targets: Callable[[Column, DataFrame], DataFrame] | None = None
     whole: DataFrame | None = None
     of_one_batch: bool = True
     usual_rows: int | None = None
     hours_old: float | None = None
-    add_up: Callable[[DataFrame], Sums] | None = None
+    add_up: Callable[[Mapping[str, Decimal]], Sums] | None = None
     sums: Sums = field(default_factory=dict)
 
     @property
@@ -90,67 +95,59 @@ class Audit:
             if measured.get(rule.kind, True)
         ]
 
+    @property
+    def is_surveyed(self) -> bool:
+        """Whether the survey tells all that is to be counted: nothing that it does not understand, or only suspects."""
+        return self.survey is not None and self.survey.is_certain and not self.survey.doubts and is_surveyed(self.table)
+
     def kept(self) -> DataFrame:
-        """Of each row what a gate goes over more than once: its key, what is to be unique, what refers to other tables,
-        what is to be added up, and `BROKEN`, with the rules that the row itself tells. One pass, and no shuffle.
+        """Of each row what is counted: its key, what is to be unique, what refers to other tables, what is to be added
+        up, and `BROKEN`, with the rules that the row itself tells. One pass, and no shuffle.
         """
         rules = self.expectations()
         if len(rules) > _BITS:
             raise QualityError(
                 f"{self.table.name} has {len(rules)} rules, and a gate has room for {_BITS}: merge some."
             )
-        made = {number: _FLAGGED[rule.kind] for number, rule in enumerate(rules) if rule.kind in _FLAGGED}
-        bits = [_bit(number, flagged(self, rules[number])) for number, flagged in made.items()]
-        unique = [name for rule in rules if rule.kind == "unique" for name in _unique_columns(self, rule)]
+        bits = [_bit(number, _FLAGGED[rule.kind](self, rule)) for number, rule in self.told_by_rows()]
+        unique = [name for rule in rules if rule.kind == "unique" for name in self.unique_columns(rule)]
         others = [rule.column.name for rule in rules if rule.kind in ("reference", "sum")]
         broken = reduce(SparkColumn.bitwiseOR, bits, F.lit(0).cast("bigint"))
         return self.frame.select(*dict.fromkeys((self.key, *unique, *others)), broken.alias(BROKEN))
 
-    def looked_at(self, kept: DataFrame) -> DataFrame:
-        """The kept rows as the expectations are evaluated on them: with the rules, besides, that need other rows."""
-        rules = self.expectations()
-        told = {number: _TOLD[rule.kind] for number, rule in enumerate(rules) if rule.kind in _TOLD}
-        of_all = sum(1 << number for number, is_broken in told.items() if is_broken(self, rules[number]))
-        looked_at = kept.withColumn(BROKEN, F.col(BROKEN).bitwiseOR(F.lit(of_all).cast("bigint"))) if of_all else kept
-        for number in self._dangling(kept):
-            looked_at = _mark(looked_at, number, rules[number], self._targets(rules[number], kept))
-        return looked_at
+    def told_by_rows(self) -> list[tuple[int, Expectation]]:
+        """The rules that each row tells by itself, with their numbers among the expectations."""
+        return [(number, rule) for number, rule in enumerate(self.expectations()) if rule.kind in _FLAGGED]
 
-    def flagged(self, kept: DataFrame, rules: Sequence[Expectation]) -> DataFrame:
-        """The frame with a column `true where broken` for each of these rules on rows but `unique`."""
+    def told_by_table(self) -> dict[int, bool]:
+        """The numbers of the rules that neither rows nor values tell: whether the table as a whole breaks them."""
+        rules = enumerate(self.expectations())
+        return {number: _TOLD[rule.kind](self, rule) for number, rule in rules if rule.kind in _TOLD}
+
+    def unique_columns(self, rule: Expectation) -> list[str]:
+        """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
+        return [column.name for column in rule.columns if not (self.of_one_batch and column.name == BATCH_ID)]
+
+    def flagged(self, rules: Sequence[Expectation], dangling: Mapping[Expectation, DataFrame]) -> DataFrame:
+        """The frame with a column `true where broken` for each of these rules on rows but `unique`. `dangling`: for the
+        rules on references, the values (`target`) that are not there.
+        """
         flags = {flag(rule): _FLAGGED[rule.kind](self, rule) for rule in rules if rule.kind in _FLAGGED}
         flags |= {flag(rule): F.lit(_TOLD[rule.kind](self, rule)) for rule in rules if rule.kind in _TOLD}
         frame = self.frame.withColumns({name: F.coalesce(broken, F.lit(False)) for name, broken in flags.items()})
         # Joined last: what is shuffled then are the flags, and not the columns that they are made of.
         for rule in rules:
             if rule.kind == "reference":
-                frame = _flag_reference(frame, rule, self._targets(rule, kept))
+                frame = _flag_reference(frame, rule, dangling[rule])
         return frame
-
-    def _dangling(self, kept: DataFrame) -> list[int]:
-        """The numbers of the rules on references that some row breaks: told by one query, and without the rows."""
-        counts = [
-            _referring(kept, rule)
-            .join(self._targets(rule, kept), on=_TARGET, how="left_anti")
-            .agg(F.lit(number).alias("number"), F.count(F.lit(1)).alias("rows"))
-            for number, rule in enumerate(self.expectations())
-            if rule.kind == "reference"
-        ]
-        if not counts:
-            return []
-        return [number for number, rows in reduce(DataFrame.unionByName, counts).collect() if rows]
-
-    def _targets(self, rule: Expectation, kept: DataFrame) -> DataFrame:
-        if self.targets is None:
-            raise AssertionError(f"{self.table.name} refers to {rule.column.references}, and nobody says what it has")
-        return self.targets(rule.column, _referring(kept, rule))
 
 
 def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
-    """The rule as Great Expectations evaluates it on `audit.looked_at()`. Its meta says what people read."""
-    import great_expectations.expectations as gxe
-
-    from retail_etl.broken_rows import ExpectNoRowToBeFlagged
+    """The rule as Great Expectations evaluates it on a row of counts: how many rows there are, and how many of them
+    break the rule, or 1 where the table does. Its meta says what people read.
+    """
+    from great_expectations.expectations import ExpectColumnSumToBeBetween
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
     meta = {
         "number": number,
@@ -159,23 +156,29 @@ def expect(audit: Audit, rule: Expectation, number: int) -> "GreatExpectation":
         "severity": rule.severity,
         "requirement": requirement(rule),
     }
-    common: dict[str, Any] = {"severity": rule.severity, "meta": meta}
+    column, least, most = counted_as(audit, number), 0, 0
     if rule.kind == "row_count":
-        return gxe.ExpectTableRowCountToEqual(value=audit.rows, **common)
-    if rule.kind == "volume":
-        return gxe.ExpectTableRowCountToBeBetween(max_value=USUAL_TIMES * (audit.usual_rows or 0), **common)
-    if rule.kind == "unique":
-        columns = _unique_columns(audit, rule)
-        if len(columns) == 1:
-            return gxe.ExpectColumnValuesToBeUnique(column=columns[0], **common)
-        return gxe.ExpectCompoundColumnsToBeUnique(column_list=columns, **common)
-    return ExpectNoRowToBeFlagged(flags=BROKEN, number=number, **common)
+        column, least, most = rows_of(audit), audit.rows, audit.rows
+    elif rule.kind == "volume":
+        column, most = rows_of(audit), USUAL_TIMES * (audit.usual_rows or 0)
+    severity = FailureSeverity(rule.severity)
+    return ExpectColumnSumToBeBetween(column=column, min_value=least, max_value=most, severity=severity, meta=meta)
+
+
+def rows_of(audit: Audit) -> str:
+    """The column of counts that says how many rows there are."""
+    return f"{audit.table.name}__rows"
+
+
+def counted_as(audit: Audit, number: int) -> str:
+    """The column of counts that says how many rows break the rule of that number."""
+    return f"{audit.table.name}__{number}"
 
 
 def broken(audit: Audit, rule: Expectation) -> SparkColumn:
     """Whether a row of `audit.flagged()` breaks the rule."""
     if rule.kind == "unique":
-        return F.count(F.lit(1)).over(Window.partitionBy(*_unique_columns(audit, rule))) > 1
+        return F.count(F.lit(1)).over(Window.partitionBy(*audit.unique_columns(rule))) > 1
     return F.col(flag(rule))
 
 
@@ -186,26 +189,13 @@ def flag(rule: Expectation) -> str:
 
 # ---------------------------------------------------------------------------- references
 
-_TARGET = "target"
 _FOUND = "__found"
 
 
-def _referring(kept: DataFrame, rule: Expectation) -> DataFrame:
-    """What the rule's column holds, as `target`."""
-    return kept.select(F.col(rule.column.name).alias(_TARGET)).where(F.col(_TARGET).isNotNull())
-
-
-def _mark(kept: DataFrame, number: int, rule: Expectation, targets: DataFrame) -> DataFrame:
-    flagged = _flag_reference(kept, rule, targets)
-    return flagged.withColumn(BROKEN, F.col(BROKEN).bitwiseOR(_bit(number, F.col(flag(rule))))).drop(flag(rule))
-
-
-def _flag_reference(frame: DataFrame, rule: Expectation, targets: DataFrame) -> DataFrame:
+def _flag_reference(frame: DataFrame, rule: Expectation, dangling: DataFrame) -> DataFrame:
     name = rule.column.name
-    found = targets.select(F.col(_TARGET).alias(_FOUND)).distinct()
-    joined = frame.join(found, on=F.col(name) == F.col(_FOUND), how="left")
-    missing = F.col(name).isNotNull() & F.col(_FOUND).isNull()
-    return joined.withColumn(flag(rule), missing).drop(_FOUND)
+    joined = frame.join(dangling.select(F.col("target").alias(_FOUND)), on=F.col(name) == F.col(_FOUND), how="left")
+    return joined.withColumn(flag(rule), F.col(_FOUND).isNotNull()).drop(_FOUND)
 
 
 # ---------------------------------------------------------------------------- flags
@@ -249,9 +239,7 @@ def _span(spark_type: str) -> tuple[SparkColumn, SparkColumn]:
 
 def _does_not_fit(audit: Audit, rule: Expectation) -> SparkColumn:
     # By its text: no decimal type of Spark's is wide enough for all that PostgreSQL's numeric holds.
-    whole, scale = rule.column.type.precision - rule.column.type.scale, rule.column.type.scale
-    fitting = rf"^-?[0-9]{{1,{whole}}}([.][0-9]{{0,{scale}}}0*)?\z"
-    return _unless_null(rule, F.col(rule.column.name).rlike(fitting))
+    return _unless_null(rule, F.col(rule.column.name).rlike(rule.column.type.fitting))
 
 
 def _below_minimum(audit: Audit, rule: Expectation) -> SparkColumn:
@@ -316,13 +304,3 @@ _TOLD: dict[Kind, Callable[[Audit, Expectation], bool]] = {
     "sum": _does_not_add_up,
 }
 """What is said of a table as a whole: all of its rows are flagged, or none is."""
-
-
-def _unique_columns(audit: Audit, rule: Expectation) -> list[str]:
-    """The columns of a `unique` rule; without batch_id where that is the same in all rows."""
-    return [column.name for column in rule.columns if not (audit.of_one_batch and column.name == BATCH_ID)]
-
-
-def iso_4217() -> Sequence[str]:
-    """The currency codes that ISO 4217 knows."""
-    return [currency.alpha_3 for currency in pycountry.currencies]

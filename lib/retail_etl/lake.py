@@ -15,6 +15,7 @@ from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, StarTable
 from retail_etl.spark import CATALOG
+from retail_etl.survey import Part
 
 NAMESPACE = "star"
 MAIN = "main"
@@ -100,6 +101,16 @@ class Lake:
         loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, name)
         loaded.refresh()
         return loaded
+
+    def parts(self, table: StarTable, snapshot_id: int, batch_id: int) -> list[Part]:
+        """The files in which readers of the snapshot find the batch's rows, and those of other batches perhaps."""
+        jvm: Any = self._spark._jvm
+        of_batch = jvm.org.apache.iceberg.expressions.Expressions.equal(BATCH_ID, batch_id)
+        planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(of_batch).planFiles()
+        try:
+            return [_part(table, task, batch_id) for task in _each(planned.iterator())]
+        finally:
+            planned.close()
 
     def targets(self, seen_in: Callable[[StarTable], str], column: Column, referring: DataFrame) -> DataFrame:
         """What a star table's column may hold (`target`), at least of what it does hold (`referring`, `target`).
@@ -305,6 +316,17 @@ class Lake:
 def branch_of(batch_id: int) -> str:
     """The name of a batch's branch."""
     return f"batch_{batch_id}"
+
+
+def _each(iterator: Any) -> Iterator[Any]:
+    """What a Java iterator gives."""
+    while iterator.hasNext():
+        yield iterator.next()
+
+
+def _part(table: StarTable, task: Any, batch_id: int) -> Part:
+    file, deletes = task.file(), tuple(delete.location() for delete in _each(task.deletes().iterator()))
+    return Part(table.name, file.location(), file.fileSizeInBytes(), batch_id, deletes)
 
 
 def _lineage(snapshot_id: int | None, parents: Mapping[int, int | None]) -> Iterator[int]:

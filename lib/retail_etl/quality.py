@@ -1,6 +1,7 @@
 """Quality gates: which rules of the model the rows of a batch break, how many rows, which of them, and why.
 
-Great Expectations decides, in one pass that tells yes or no. Only what is broken is looked at again, row by row.
+A table's rows are gone over once and counted; Great Expectations decides on the counts. Only what is broken is looked
+at again, row by row.
 """
 
 import time
@@ -17,12 +18,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from retail_etl import spark
+from retail_etl import counting, spark
 from retail_etl.audit import USUAL_TIMES, Audit, broken
 from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, requirement
-from retail_etl.runtime import Progress, side_by_side
-from retail_etl.validation import Validation, prepare, stumbled, validate
+from retail_etl.runtime import SILENT, Job, Progress, side_by_side
+from retail_etl.survey import Part, Survey, Values, survey
+from retail_etl.validation import Counted, Validation, prepare, stumbled, validate
 
 SAMPLES = 5
 _CHANGES = "mend the rows in the source, and the next run reads them again; or change the rule in model.py"
@@ -60,15 +62,16 @@ class Outcome:
 
 @dataclass
 class Evaluation:
-    """What a gate found of one table. Until `close`, Spark keeps `kept` (see `Audit.kept`), and `rows_at_fault`: those
-    that break something.
+    """What a gate found of one table. `values`: column → what it holds, of the key and of what refers to other tables.
+    Until `close`, Spark keeps `rows_at_fault`: those that break something.
     """
 
     audit: Audit
     outcomes: list[Outcome]
-    kept: DataFrame
+    values: Mapping[str, Values]
     document: dict[str, Any] = field(default_factory=dict)
     rows_at_fault: DataFrame | None = None
+    seconds: float = 0.0
 
     @property
     def failures(self) -> list[Outcome]:
@@ -86,8 +89,7 @@ class Evaluation:
         return self.rows_at_fault.withColumn("rules", rules).where(F.size("rules") > 0).drop(_RULES)
 
     def close(self) -> None:
-        """Give the kept rows' memory back."""
-        self.kept.unpersist()
+        """Give the memory of kept rows back."""
         if self.rows_at_fault is not None:
             self.rows_at_fault.unpersist()
 
@@ -101,105 +103,114 @@ def report(rejection: str, failures: Sequence[Outcome]) -> QualityError:
 # ---------------------------------------------------------------------------- evaluation
 
 
-def keep(audit: Audit) -> DataFrame:
-    """Go over the table once, and keep what `evaluate` needs, until it is unpersisted.
-
-    StateError where an object is damaged; QualityError where a rule cannot be evaluated on a row.
-    """
-    kept = audit.kept().cache()
-    with _judging(audit, kept):
-        kept.count()
-    return kept
-
-
 @contextmanager
-def _judging(audit: Audit, kept: DataFrame) -> Iterator[None]:
-    """Within the block, what fails gives the memory of kept rows back, and Spark's failures say what was judged."""
+def _judging(table: str) -> Iterator[None]:
+    """Within the block, Spark's failures say what was judged: StateError where an object is damaged, QualityError where
+    a rule cannot be evaluated on a row.
+    """
     try:
         yield
-    except BaseException as error:
-        kept.unpersist()
-        if isinstance(error, spark.FAILURES):
-            raise stumbled(spark.full_text(error), f"The rows of {audit.table.name} could not be judged") from error
-        raise
+    except spark.FAILURES as error:
+        raise stumbled(spark.full_text(error), f"The rows of {table} could not be judged") from error
 
 
-def evaluate(audit: Audit, kept: DataFrame | None = None) -> Evaluation:
-    """Evaluate what the model expects of the table. `kept`: what was kept of it; made here where it is None.
-
-    QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one.
+def survey_all(parts: Mapping[str, Sequence[Part]], job: Job, rows: int) -> dict[str, Survey]:
+    """Go over the parts of each table, of so many rows in all: where they are many, on Spark's workers. Great
+    Expectations, which takes seconds, gets ready meanwhile.
     """
-    kept = keep(audit) if kept is None else kept
-    with _judging(audit, kept):
-        return _evaluate(audit if audit.add_up is None else replace(audit, sums=audit.add_up(kept)), kept)
+    with ThreadPoolExecutor(1) as pool:
+        ready = pool.submit(prepare)
+        surveys = survey(parts, job.spark if rows > spark.MANY else None)
+        ready.result()
+    return surveys
 
 
-def _evaluate(audit: Audit, kept: DataFrame) -> Evaluation:
+def evaluate(audit: Audit) -> Evaluation:
+    """What `evaluate_all` gives of one table."""
+    (evaluation,) = evaluate_all({audit.table.name: audit}).values()
+    return evaluation
+
+
+def evaluate_all(audits: Mapping[str, Audit], progress: Progress = SILENT) -> dict[str, Evaluation]:
+    """Evaluate what the model expects of the tables.
+
+    QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one; StateError
+    where an object is damaged.
+    """
+    return decide(count_all(audits), progress)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a table before Great Expectations is asked. `values`: see `Evaluation`; `dangling`: see
+    `counting.dangling`.
+    """
+
+    counted: Counted
+    values: Mapping[str, Values]
+    dangling: Mapping[int, Values]
+    seconds: float
+
+    @property
+    def may_lose_rows(self) -> bool:
+        """Whether rows may be set aside: they break a rule of severity `warning`."""
+        rules = enumerate(self.counted.audit.expectations())
+        return any(self.counted.broken[number] for number, rule in rules if rule.severity == "warning")
+
+
+def count_all(audits: Mapping[str, Audit]) -> dict[str, Known]:
+    """Count how many rows of each table break its rules, of tables that need not wait for one another."""
+    return side_by_side({name: partial(_count, audit) for name, audit in audits.items()})
+
+
+def decide(tables: Mapping[str, Known], progress: Progress) -> dict[str, Evaluation]:
+    """Let Great Expectations say what holds, and look at what is broken row by row."""
+    validations = validate({name: known.counted for name, known in tables.items()})
+
+    def decide_one(name: str) -> Evaluation:
+        evaluation = _evaluate(tables[name], validations[name])
+        progress.finish(name, tables[name].counted.audit.rows, evaluation.seconds)
+        return evaluation
+
+    return side_by_side({name: partial(decide_one, name) for name in tables})
+
+
+def _count(audit: Audit) -> Known:
     since = time.monotonic()
+    with _judging(audit.table.name):
+        counts = counting.count(audit)
+        audit = audit if audit.add_up is None else replace(audit, sums=audit.add_up(counts.totals))
+        dangling = counting.dangling(audit, counts)
+        broken = dict.fromkeys(range(len(audit.expectations())), 0) | dict(counts.broken) | audit.told_by_table()
+    broken |= {number: len(values) for number, values in dangling.items()}
+    seconds = time.monotonic() - since + (audit.survey.seconds if audit.survey else 0)
+    return Known(Counted(audit, counts.rows, broken), counts.values, dangling, seconds)
+
+
+def _evaluate(known: Known, validation: Validation) -> Evaluation:
+    since, audit = time.monotonic(), known.counted.audit
     rules = audit.expectations()
-    validation = validate(audit, audit.looked_at(kept), rules)
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
-    at_fault = _rows_at_fault(audit, kept, of_rows).cache() if of_rows else None
-    there = audit.rows if all(rule.kind != "row_count" for rule in failed) else kept.count()
-    counts, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
-    seconds = round(time.monotonic() - since, 3)
+    with _judging(audit.table.name):
+        at_fault = _rows_at_fault(audit, of_rows, known.dangling).cache() if of_rows else None
+        found, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
+    seconds = round(known.seconds + time.monotonic() - since, 3)
     outcomes = []
     for number, rule in enumerate(rules):
-        outcome = Outcome(audit.table.name, rule, validation.holds[rule], there, seconds, key=audit.key)
+        outcome = Outcome(audit.table.name, rule, validation.holds[rule], known.counted.rows, seconds, key=audit.key)
         if rule in of_rows:
-            outcome = _with_details(outcome, counts.get(number, 0), samples.get(number, ()))
+            outcome = _with_details(outcome, found.get(number, 0), samples.get(number, ()))
         elif rule in failed:
             outcome = _of_table(outcome, audit)
         outcomes.append(outcome)
-    return Evaluation(audit, outcomes, kept, _enriched(validation, outcomes), at_fault)
+    return Evaluation(audit, outcomes, known.values, _enriched(validation, outcomes), at_fault, seconds)
 
 
-def keep_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, DataFrame]:
-    """What `keep` gives, of many tables side by side."""
-    largest_first = sorted(audits, key=lambda name: -audits[name].rows)
-    kept: dict[str, DataFrame] = {}
-
-    def run(name: str) -> None:
-        progress.start(name, audits[name].rows)
-        kept[name] = keep(audits[name])
-
-    try:
-        with ThreadPoolExecutor(1) as pool:  # meanwhile
-            ready = pool.submit(prepare)
-            side_by_side({name: partial(run, name) for name in largest_first})
-            ready.result()
-    except BaseException:
-        give_back(kept)
-        raise
-    return kept
-
-
-def give_back(kept: Mapping[str, DataFrame]) -> None:
-    """Give the memory of kept rows back; doing it again is no harm."""
-    for frame in kept.values():
-        frame.unpersist()
-
-
-def evaluate_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, Evaluation]:
-    """What `evaluate` gives, of many tables side by side."""
-    kept = keep_all(audits, progress)
-
-    def run(name: str) -> Evaluation:
-        since = time.monotonic()
-        evaluation = evaluate(audits[name], kept[name])
-        progress.finish(name, audits[name].rows, time.monotonic() - since)
-        return evaluation
-
-    try:
-        return side_by_side({name: partial(run, name) for name in audits})
-    except BaseException:
-        give_back(kept)
-        raise
-
-
-def _rows_at_fault(audit: Audit, kept: DataFrame, failed: Sequence[Expectation]) -> DataFrame:
-    rules, frame = audit.expectations(), audit.flagged(kept, failed)
+def _rows_at_fault(audit: Audit, failed: Sequence[Expectation], dangling: Mapping[int, Values]) -> DataFrame:
+    rules, session = audit.expectations(), audit.frame.sparkSession
+    absent = {rules[n]: counting.frame_of(session, values, rules[n].column) for n, values in dangling.items()}
+    frame = audit.flagged(failed, absent)
     numbers = [F.when(broken(audit, rule), F.lit(rules.index(rule))) for rule in failed]
     rows = frame.withColumn(_RULES, F.array_compact(F.array(*numbers))).where(F.size(_RULES) > 0)
     return rows.select(F.col(audit.key).alias("record_id"), _RULES, *(column.name for column in audit.table.columns))

@@ -12,6 +12,7 @@ from retail_etl import model
 from retail_etl.errors import StateError
 from retail_etl.manifests import STAGES, Manifest, Manifests, folder, now
 from retail_etl.schema import BATCH_ID, SourceTable
+from retail_etl.survey import Part
 
 __all__ = ["STAGES", "UNREADABLE", "Manifest", "RawZone", "now"]
 
@@ -37,14 +38,22 @@ class RawZone(Manifests):
 
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
-        objects: dict[str, int] = extract["tables"][table.name]["objects"]
-        if damage := self.damage(table, extract):
-            raise StateError(f"{damage} The next run reads the source again; or restore it.")
+        objects = self._objects(table, extract)
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
         uris = [self.storage.uri(name) for name in objects]
         if not uris:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
+
+    def parts(self, table: SourceTable, extract: Manifest) -> list[Part]:
+        """The table's objects of a batch; StateError where one is gone or has another size."""
+        return [Part(table.name, self.storage.uri(name), size) for name, size in self._objects(table, extract).items()]
+
+    def _objects(self, table: SourceTable, extract: Manifest) -> dict[str, int]:
+        if damage := self.damage(table, extract):
+            raise StateError(f"{damage} The next run reads the source again; or restore it.")
+        objects: dict[str, int] = extract["tables"][table.name]["objects"]
+        return objects
 
     def lines(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
         """`record_id` and `row` of the table's rows of a batch: the key, and the JSON as it was extracted."""

@@ -1,22 +1,25 @@
 """The raw gate: every rule of the source tables on what a batch extracted. Rows that break one are set aside."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial, reduce
+from itertools import groupby
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, gates, model, quality, quarantine, runtime, spark
+from retail_etl import counting, deletions, gates, model, quality, quarantine, runtime, spark
 from retail_etl.audit import Audit
 from retail_etl.errors import StateError
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
 from retail_etl.lake import Lake
-from retail_etl.quality import Evaluation, Outcome
+from retail_etl.quality import Evaluation, Known, Outcome
 from retail_etl.raw import UNREADABLE, Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, SourceTable
+from retail_etl.survey import Part, Survey, Values
 
 
 def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
@@ -54,12 +57,13 @@ class _RawGate:
         self.rows: dict[str, int] = {
             name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None
         }
-        job.expect(sum(self.rows.values()) + self.lake.rows_to_look_at())
+        job.expect(self.lake.rows_to_look_at())
         self._usual = zone.usual_rows(batch_id)
         self._before = zone.held()
         held = gates.held(job, zone, batch_id - 1)
         self._held = None if held is None else spark.settled(held)
-        self._kept: dict[str, DataFrame] = {}  # see `Audit.kept`
+        self._surveys: dict[str, Survey] = {}
+        self._counted: dict[str, Known] = {}
         self._evaluations: dict[str, Evaluation] = {}
         self._bad: dict[str, DataFrame] = {}  # `record_id`, `reasons`, `waits`, `row`
         self._events: dict[str, DataFrame] = {}  # `model.QUARANTINE`
@@ -69,27 +73,60 @@ class _RawGate:
     def evaluate(self) -> Findings:
         """What the gate finds."""
         since = time.monotonic()
-        referring = {name: {rule.referenced_table for rule in _referring(model.SOURCE[name])} for name in self.rows}
         in_order = sorted(self.rows, key=_depth)
+        parts = {name: self._parts(name) for name in (*in_order, *self._referred_copies())}
+        for name in in_order:
+            self._job.progress.start(name, self.rows[name])
+        self._surveys = quality.survey_all(parts, self._job, sum(self.rows.values()))
         audits = {name: self._audit(model.SOURCE[name]) for name in in_order}
-        self._kept = quality.keep_all(audits, self._job.progress)
-        evaluations = runtime.side_by_side(
-            {name: partial(self._evaluate, audits[name]) for name in in_order},
-            after=lambda name: referring[name] & self.rows.keys(),
-        )
-        crowds = [_crowd(evaluations[name], count) for name, count in self.set_aside.items() if not self._may(name)]
-        return Findings("raw", self._batch_id, evaluations, crowds, since)
+        again = sum(audit.rows for audit in audits.values() if not audit.is_surveyed)
+        self._job.expect(again + self.lake.rows_to_look_at())
+        self._evaluate(audits)
+        too_many = [name for name in self.set_aside if not self._may(name)]
+        crowds = [_crowd(self._evaluations[name], self.set_aside[name]) for name in too_many]
+        return Findings("raw", self._batch_id, self._evaluations, crowds, since)
+
+    def _referred_copies(self) -> list[str]:
+        """The snapshot tables that the batch did not read itself: it goes by an earlier full copy."""
+        return [
+            name
+            for name, table in model.SOURCE.items()
+            if table.extract == "snapshot" and name not in self.rows and name in self._extract["tables"]
+        ]
+
+    def _parts(self, name: str) -> list[Part]:
+        table, extract = model.SOURCE[name], self._extract
+        if name not in self.rows:
+            extract = self._zone.expect_manifest(extract["tables"][name]["full_copy_batch_id"], "extract")
+        return self._zone.parts(table, extract)
 
     def _may(self, name: str) -> bool:
         return name in self._accepts["accept_quarantine"] or self.set_aside[name] <= quarantine.limit(self.rows[name])
 
-    def _evaluate(self, audit: Audit) -> Evaluation:
-        since, name = time.monotonic(), audit.table.name
-        evaluation = self._evaluations[name] = quality.evaluate(audit, self._kept[name])
-        if not any(outcome.rejects for outcome in evaluation.outcomes):
-            self._judge(model.SOURCE[name], evaluation)
-        self._job.progress.finish(name, audit.rows, time.monotonic() - since)
-        return evaluation
+    def _evaluate(self, audits: Mapping[str, Audit]) -> None:
+        """Those of all tables at once; but tables whose rows are set aside, or come in, are judged before those that
+        refer to them.
+        """
+        waiting: dict[str, Known] = {}
+        for _, level in groupby(audits, key=_depth):
+            counted = quality.count_all({name: audits[name] for name in level})
+            self._counted |= counted
+            waiting |= counted
+            if any(known.may_lose_rows or self._before.get(name) for name, known in counted.items()):
+                self._decide(waiting)
+                waiting = {}
+        if waiting:
+            self._decide(waiting)
+
+    def _decide(self, counted: Mapping[str, Known]) -> None:
+        evaluations = quality.decide(counted, self._job.progress)
+        self._evaluations |= evaluations
+        sound = {
+            name: partial(self._judge, model.SOURCE[name], evaluation)
+            for name, evaluation in evaluations.items()
+            if not any(outcome.rejects for outcome in evaluation.outcomes)
+        }
+        runtime.side_by_side(sound)
 
     def _audit(self, table: SourceTable) -> Audit:
         entry = self._extract["tables"][table.name]
@@ -97,7 +134,9 @@ class _RawGate:
             table,
             self._zone.read(self._job.spark, table, self._extract),
             self.rows[table.name],
+            survey=self._surveys.get(table.name),
             unreadable=UNREADABLE,
+            known=self._known,
             targets=partial(self._targets, table),
             usual_rows=None if table.name in self._accepts["accept_volume"] else self._usual.get(table.name),
             hours_old=_hours_old(entry.get("greatest_last_updated"), self._extract["snapshot"]["taken_at"]),
@@ -105,20 +144,33 @@ class _RawGate:
 
     # ------------------------------------------------------------------ references
 
+    def _known(self, column: Column) -> Values:
+        """What the column may hold by what the batch itself tells: the keys that it let through, and of a snapshot
+        table those of the full copy that it goes by.
+        """
+        target = model.SOURCE[column.referenced_table]
+        survey, counted = self._surveys.get(target.name), self._counted.get(target.name)
+        if counted is not None:
+            keys = counted.values[target.key]
+        elif target.extract == "snapshot" and survey is not None and survey.is_certain:
+            keys = survey.values[target.key]
+        else:
+            return Values()
+        held = self._held_now(target.name) if target.extract == "snapshot" else self._bad.get(target.name)
+        return keys if held is None else keys - counting.values_in(held, ["record_id"])["record_id"]
+
     def _targets(self, table: SourceTable, column: Column, referring: DataFrame) -> DataFrame:
-        """What the column may hold (`target`), at least of what it does hold."""
+        """What the column may hold besides (`target`), at least of what it does hold."""
         target = model.SOURCE[column.referenced_table]
         if table.extract == "snapshot":  # it is joined to the other table's rows as they are now
             rows, now = self._zone.full_copy(self._job.spark, target, self._extract), self._held_now(target.name)
             known = rows if now is None else quarantine.without(rows, now, target.key)
         else:
-            known = self._known(target, referring)
+            known = self._shown(target, referring)
         return known.select(F.col(column.referenced_column).alias("target"))
 
-    def _known(self, target: SourceTable, referring: DataFrame) -> DataFrame:
-        """The keys that an incremental table may refer to: of rows that the star shows, or will when it has taken what
-        was let through before, and of this batch's own.
-        """
+    def _shown(self, target: SourceTable, referring: DataFrame) -> DataFrame:
+        """The keys of rows that the star shows, or will when it has taken what was let through before."""
         name, star = target.name, model.SHOWN_BY[target.name]
         waiting = [batch_id for batch_id in self._zone.unfinished("publish") if batch_id < self._batch_id]
         shown = self.lake.rows(star, self.lake.latest(star, waiting))
@@ -128,9 +180,6 @@ class _RawGate:
             extract = self._zone.expect_manifest(batch_id, "extract")
             if extract["tables"][name]["rows"]:
                 frames.append(gates.accepted(self._job, self._zone, target, extract).select(target.key))
-        if self.rows.get(name):
-            keys = self._kept[name].select(target.key)
-            frames.append(quarantine.without(keys, self._bad[name], target.key) if name in self._bad else keys)
         return reduce(DataFrame.unionByName, frames or [shown.limit(0).select(F.col(star.key).alias(target.key))])
 
     # ------------------------------------------------------------------ quarantine
@@ -160,7 +209,7 @@ class _RawGate:
             found.append(quarantine.set_aside(table.name, bad, before))
         if before is not None:
             entry = self._extract["tables"][table.name]
-            present = evaluation.kept.select(F.col(table.key).alias("record_id"))
+            present = evaluation.audit.frame.select(F.col(table.key).alias("record_id"))
             found.append(
                 quarantine.left(table.name, before, self._bad.get(table.name), present, entry.get("complete", []))
             )
@@ -209,7 +258,6 @@ class _RawGate:
         """Give the memory of kept rows back, whatever became of the gate."""
         for evaluation in self._evaluations.values():
             evaluation.close()
-        quality.give_back(self._kept)
         kept = (*self._bad.values(), *self._events.values())
         for frame in (*kept, *(() if self._held is None else (self._held,))):
             frame.unpersist()

@@ -33,6 +33,11 @@ class Type:
     precision: int = 0
     scale: int = 0
 
+    @property
+    def fitting(self) -> str:
+        """The pattern of texts that an exact number of this type holds without rounding, for Java and RE2 alike."""
+        return rf"^-?[0-9]{{1,{self.precision - self.scale}}}([.][0-9]{{0,{self.scale}}}0*)?\z"
+
 
 def decimal(precision: int, scale: int, warehouse: str = "numeric") -> Type:
     """An exact number: at most `precision` digits, `scale` of them behind the point."""

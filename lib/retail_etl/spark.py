@@ -41,7 +41,8 @@ FAILURES = (Py4JError, PySparkException)
 _T = TypeVar("_T")
 
 _FEW = 20_000
-_MANY = 100_000
+MANY = 100_000
+"""More rows than that deserve generated code, and workers of their own."""
 
 _FEW_ROWS = "spark.retail_etl.few_rows"
 _FOR_FEW_ROWS = {
@@ -129,7 +130,7 @@ def suit(made: SparkSession, rows: int) -> None:
     """
     usual = dict(made.sparkContext.getConf().getAll())
     for name, for_few in _FOR_FEW_ROWS.items():
-        value = for_few if rows <= _MANY else usual.get(name)
+        value = for_few if rows <= MANY else usual.get(name)
         if value is None:
             made.conf.unset(name)
         else:

@@ -3,7 +3,8 @@ break one were to be set aside before.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
@@ -19,14 +20,15 @@ from retail_etl.lake import Lake, branch_of
 from retail_etl.quality import Outcome
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import Job
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.schema import BATCH_ID, Column, StarTable
+from retail_etl.survey import Survey, Values, is_surveyed
 
 
 def run(job: Job, zone: RawZone, batch_id: int) -> int:
     """Publish the batch, or reject it. Gives how many rows it wrote."""
     lake = Lake.of(job)
     written = zone.expect_manifest(batch_id, "transform")["tables"]
-    job.expect(sum(entry["rows"] for entry in written.values()) + lake.rows_to_look_at())
+    job.expect(_rows(written) + lake.rows_to_look_at())
     intent = zone.manifest(batch_id, "publish_intent")
     if intent is None:  # else an earlier run audited it and was cut off
         findings = _evaluate(job, zone, lake, batch_id, written)
@@ -44,31 +46,56 @@ def run(job: Job, zone: RawZone, batch_id: int) -> int:
     lake.publish(branch_of(batch_id), intent["snapshots"], batch_id)
     done = {name: intent.get(name) for name in ("seconds", "expectations", "reported")}
     zone.finish(batch_id, "publish", {**done, "tables": intent["snapshots"]})
+    return _rows(written)
+
+
+def _rows(written: Manifest) -> int:
     return sum(entry["rows"] for entry in written.values())
 
 
 def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manifest) -> Findings:
     since = time.monotonic()
+    parts = {
+        name: lake.parts(model.STAR[name], entry["snapshot_id"], batch_id)
+        for name, entry in written.items()
+        if is_surveyed(model.STAR[name])
+    }
+    for name, entry in written.items():
+        job.progress.start(name, entry["rows"])
+    surveys = quality.survey_all(parts, job, _rows(written))
     let_through = zone.expect_manifest(batch_id, "quality_raw").get("sums", {})
     add_up = {
         table.name: partial(_sums, job, zone, lake, batch_id, table, let_through[table.sources[0]])
         for table in model.STAR.values()
         if table.is_fact and table.sources[0] in let_through
     }
-    audits = {name: _audit(lake, batch_id, name, written, add_up.get(name)) for name in written}
-    unwritten = [_accounted(name, sums(None)) for name, sums in add_up.items() if name not in written]
+    audits = {
+        name: replace(_audit(lake, batch_id, name, written, surveys), add_up=add_up.get(name)) for name in written
+    }
+    unwritten = [_accounted(name, sums({})) for name, sums in add_up.items() if name not in written]
     evaluations = quality.evaluate_all(audits, job.progress)
     return Findings("star", batch_id, evaluations, unwritten, since)
 
 
-def _audit(
-    lake: Lake, batch_id: int, name: str, written: Manifest, add_up: Callable[[DataFrame], Sums] | None
-) -> Audit:
+def _audit(lake: Lake, batch_id: int, name: str, written: Manifest, surveys: Mapping[str, Survey]) -> Audit:
     table = model.STAR[name]
     whole = lake.rows(table, lake.latest(table, [batch_id]))
-    rows = whole.where(whole[BATCH_ID] == batch_id)
-    targets = partial(lake.targets, lambda target: lake.latest(target, [batch_id]))
-    return Audit(table, rows, written[name]["rows"], targets=targets, whole=whole, add_up=add_up)
+    return Audit(
+        table,
+        whole.where(whole[BATCH_ID] == batch_id),
+        written[name]["rows"],
+        survey=surveys.get(name),
+        known=partial(_known, surveys),
+        targets=partial(lake.targets, lambda target: lake.latest(target, [batch_id])),
+        whole=whole,
+    )
+
+
+def _known(surveys: Mapping[str, Survey], column: Column) -> Values:
+    """The keys that the batch itself wrote into the table that the column refers to."""
+    of_target = surveys.get(column.referenced_table)
+    is_known = of_target is not None and of_target.is_certain
+    return of_target.values[column.referenced_column] if of_target is not None and is_known else Values()
 
 
 def _sums(
@@ -78,14 +105,15 @@ def _sums(
     batch_id: int,
     table: StarTable,
     let_through: dict[str, str],
-    written: DataFrame | None,
+    totals: Mapping[str, Decimal],
 ) -> Sums:
     """What was let through must be there: as a version of this batch, or as the one that is current and its equal.
-    `written`: what the batch wrote, as a gate keeps it; None where it wrote nothing of the table.
+    `totals`: of what the batch wrote of the table, if it did.
     """
-    whole = lake.rows(table, lake.latest(table, [batch_id]))
-    here = gates.sums(table, whole.limit(0) if written is None else written)
+    names = ("rows", *(column.name for column in table.columns if column.is_additive))
+    here = {name: totals.get(name, Decimal(0)) for name in names}
     if here["rows"] != int(let_through["rows"]):
+        whole = lake.rows(table, lake.latest(table, [batch_id]))
         here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, whole))
     return {name: (Decimal(let_through[name]), total) for name, total in here.items()}
 

@@ -1,4 +1,4 @@
-"""Great Expectations: one suite on one table, evaluated on Spark in few passes, and nothing left out unnoticed."""
+"""Great Expectations: one suite on the counts of tables, evaluated on Spark, and nothing left out unnoticed."""
 
 import logging
 import os
@@ -10,67 +10,108 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from retail_etl import spark
-from retail_etl.audit import Audit, expect
+from retail_etl.audit import Audit, counted_as, expect, rows_of
 from retail_etl.errors import QualityError, RetailEtlError, StateError
 from retail_etl.expectations import Expectation
 
 if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.expectations import Expectation as GreatExpectation
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of one table: the rows, and for each expectation, by its number, how many rows break it."""
+
+    audit: Audit
+    rows: int
+    broken: Mapping[int, int]
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What Great Expectations found: which rules hold, and its own document for Data Docs."""
+    """What Great Expectations found of one table: which rules hold, and its own document for Data Docs."""
 
     holds: Mapping[Expectation, bool]
     document: dict[str, Any]
 
 
-def validate(audit: Audit, frame: DataFrame, rules: Sequence[Expectation]) -> Validation:
-    """Evaluate the rules on a frame of `audit.looked_at`.
+def validate(tables: Mapping[str, Counted]) -> dict[str, Validation]:
+    """Evaluate what the model expects of these tables, all of it at once: on one row that has a column for each count.
 
     QualityError where fewer were evaluated than were asked for, or one of them raised.
     """
-    import great_expectations as gx
-
-    context = _context()
-    suite = gx.ExpectationSuite(
-        name=f"{audit.table.name}-{uuid4()}",
-        expectations=[expect(audit, rule, number) for number, rule in enumerate(rules)],
-    )
-    with _lock:
-        source = context.data_sources.add_or_update_spark(name=suite.name, persist=False)
-        definition = source.add_dataframe_asset(name=audit.table.name).add_batch_definition_whole_dataframe("rows")
-        batch = definition.get_batch(batch_parameters={"dataframe": frame})
-    result = batch.validate(suite, result_format="BOOLEAN_ONLY")
-    asked = (suite.name, audit.table.name)
+    if not tables:
+        return {}
+    rules = {name: one.audit.expectations() for name, one in tables.items()}
+    asked = (str(uuid4()), ", ".join(tables))
+    expectations = [expect(tables[name].audit, r, number) for name in tables for number, r in enumerate(rules[name])]
+    result = _result(*asked, expectations, _row(tables))
     about = result.meta.get("active_batch_definition", {})
     if (about.get("datasource_name"), about.get("data_asset_name")) != asked:
         raise QualityError(
             f"Great Expectations' result is about {about.get('data_asset_name')} of {about.get('datasource_name')}, "
-            f"and {audit.table.name} of {suite.name} was asked for: it counts for nothing, and all rules as broken."
+            f"and {asked[1]} of {asked[0]} was asked for: it counts for nothing, and all rules as broken."
         )
-    holds: dict[Expectation, bool] = {}
+    holds: dict[str, dict[Expectation, bool]] = {name: {} for name in tables}
     for outcome in result.results:
-        config = outcome.expectation_config
-        rule = rules[((config and config.meta) or {})["number"]]
+        meta = (outcome.expectation_config and outcome.expectation_config.meta) or {}
+        rule = rules[meta["table"]][meta["number"]]
         if raised := _exception(outcome.exception_info or {}):
-            raise stumbled(raised, f"Great Expectations could not evaluate {audit.table.name}.{rule}")
-        holds[rule] = bool(outcome.success)
-    if missing := [str(rule) for rule in rules if rule not in holds]:
-        raise QualityError(
-            f"Great Expectations evaluated {len(holds)} of the {len(rules)} expectations of "
-            f"{audit.table.name}; left out: {', '.join(missing)}. A rule that was not looked at counts as broken."
-        )
-    return Validation(
-        holds,
-        {
-            **result.to_json_dict(),  # type: ignore[no-untyped-call]
-            "suite_name": audit.table.name,
-        },
+            raise stumbled(raised, f"Great Expectations could not evaluate {meta['table']}.{rule}")
+        holds[meta["table"]][rule] = bool(outcome.success)
+    for name in tables:
+        if missing := [str(rule) for rule in rules[name] if rule not in holds[name]]:
+            raise QualityError(
+                f"Great Expectations evaluated {len(holds[name])} of the {len(rules[name])} expectations of "
+                f"{name}; left out: {', '.join(missing)}. A rule that was not looked at counts as broken."
+            )
+    document: dict[str, Any] = result.to_json_dict()  # type: ignore[no-untyped-call]
+    return {name: Validation(holds[name], _of_table(document, name)) for name in tables}
+
+
+def _row(tables: Mapping[str, Counted]) -> DataFrame:
+    """One row: how many rows each table has, and how many break each of its rules."""
+    counts: dict[str, int] = {}
+    for one in tables.values():
+        counts[rows_of(one.audit)] = one.rows
+        counts |= {counted_as(one.audit, number): int(count) for number, count in one.broken.items()}
+    session = next(iter(tables.values())).audit.frame.sparkSession
+    return session.range(0, 1, 1, 1).select(
+        *(F.lit(count).cast("bigint").alias(name) for name, count in counts.items())
     )
+
+
+def _result(
+    source_name: str, asset_name: str, expectations: Sequence["GreatExpectation"], row: DataFrame
+) -> "ExpectationSuiteValidationResult":
+    import great_expectations as gx
+
+    context = _context()
+    suite = gx.ExpectationSuite(name=source_name, expectations=expectations)
+    with _lock:
+        source = context.data_sources.add_or_update_spark(name=source_name, persist=False)
+        definition = source.add_dataframe_asset(name=asset_name).add_batch_definition_whole_dataframe("counts")
+        batch = definition.get_batch(batch_parameters={"dataframe": row})
+    return batch.validate(suite, result_format="BOOLEAN_ONLY")
+
+
+def _of_table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Great Expectations' document as if it had been asked about this table alone."""
+    results = [one for one in document["results"] if one["expectation_config"]["meta"]["table"] == name]
+    holding = sum(one["success"] for one in results)
+    statistics = {
+        "evaluated_expectations": len(results),
+        "successful_expectations": holding,
+        "unsuccessful_expectations": len(results) - holding,
+        "success_percent": 100 * holding / len(results),
+    }
+    success = holding == len(results)
+    return {**document, "suite_name": name, "success": success, "results": results, "statistics": statistics}
 
 
 def stumbled(raised: str, at: str) -> RetailEtlError:

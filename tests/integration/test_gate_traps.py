@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from great_expectations.datasource.fluent.interfaces import Batch
-from great_expectations.expectations.core import ExpectColumnValuesToBeUnique
+from great_expectations.expectations.core import ExpectColumnSumToBeBetween
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -169,10 +169,14 @@ def test_a_column_that_cannot_be_read_closes_the_gate() -> None:
 
 
 def test_an_expectation_that_raises_within_great_expectations_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(*_: Any, **__: Any) -> None:
-        raise ArithmeticError("the rule is ill")
+    honest = ExpectColumnSumToBeBetween._validate
 
-    monkeypatch.setattr(ExpectColumnValuesToBeUnique, "_validate", stumble)
+    def stumble(self: ExpectColumnSumToBeBetween, *arguments: Any, **options: Any) -> Any:
+        if self.meta["expectation"] == "sales_order_id: unique":
+            raise ArithmeticError("the rule is ill")
+        return honest(self, *arguments, **options)
+
+    monkeypatch.setattr(ExpectColumnSumToBeBetween, "_validate", stumble)
     with pytest.raises(QualityError, match=r"could not evaluate sales_order\.sales_order_id: unique.*the rule is ill"):
         quality.evaluate(_audit(_row(1)))
 

@@ -1,0 +1,173 @@
+"""What a gate counts of a table's rows: how many break each rule, and which values they hold that others must have."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from retail_etl import spark
+from retail_etl.audit import BROKEN, ROWS, Audit
+from retail_etl.expectations import Expectation
+from retail_etl.schema import DATE, Column
+from retail_etl.survey import Survey, Values, signed, surveyed_columns, unsigned, values_of
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+_FEW = 20_000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted. `broken`: number of a rule among `audit.expectations()` → rows that break it, of the rules that
+    rows tell by themselves, and of `unique`, where a row counts for each time that it is there too often. `values`:
+    column → what it holds; the key, and what refers to other tables. `totals`: `rows`, and additive column → total.
+    """
+
+    rows: int
+    broken: Mapping[int, int]
+    values: Mapping[str, Values]
+    totals: Mapping[str, Decimal]
+
+
+def count(audit: Audit) -> Counts:
+    """Take what the survey tells; where it does not tell all, go over the rows with Spark."""
+    if audit.survey is not None and audit.is_surveyed:
+        return _of_survey(audit, audit.survey)
+    return _by_spark(audit)
+
+
+def _of_survey(audit: Audit, survey: Survey) -> Counts:
+    broken = {number: 0 for number, _ in audit.told_by_rows()}
+    for number, _ in _unique(audit):
+        broken[number] = survey.rows - len(survey.values[audit.key])
+    totals = {ROWS: Decimal(survey.rows), **survey.sums}
+    return Counts(survey.rows, broken, survey.values, totals)
+
+
+def _by_spark(audit: Audit) -> Counts:
+    kept = audit.kept().cache()
+    try:
+        found = kept.agg(*_aggregates(audit)).collect()[0].asDict()
+        values = values_in(kept, surveyed_columns(audit.table))
+    finally:
+        kept.unpersist()
+    broken = {number: found[f"broken_{number}"] for number, _ in audit.told_by_rows()}
+    broken |= {number: found[f"there_{number}"] - found[f"distinct_{number}"] for number, _ in _unique(audit)}
+    additive = [column.name for column in _additive(audit)]
+    totals = {ROWS: Decimal(found[ROWS]), **{name: Decimal(found[f"total_{name}"] or 0) for name in additive}}
+    return Counts(found[ROWS], broken, values, totals)
+
+
+def _aggregates(audit: Audit) -> Iterator[SparkColumn]:
+    yield F.count(F.lit(1)).alias(ROWS)
+    for number, _ in audit.told_by_rows():
+        bit = F.lit(1 << number).cast("bigint")
+        yield F.count_if(F.col(BROKEN).bitwiseAND(bit) != 0).alias(f"broken_{number}")
+    for number, rule in _unique(audit):
+        columns = audit.unique_columns(rule)
+        yield F.count_if(reduce(and_, (F.col(name).isNotNull() for name in columns))).alias(f"there_{number}")
+        yield F.countDistinct(*columns).alias(f"distinct_{number}")
+    for column in _additive(audit):
+        yield F.sum(F.col(column.name).cast("decimal(38,4)")).alias(f"total_{column.name}")
+
+
+def _unique(audit: Audit) -> list[tuple[int, Expectation]]:
+    return [(number, rule) for number, rule in enumerate(audit.expectations()) if rule.kind == "unique"]
+
+
+def _additive(audit: Audit) -> list[Column]:
+    return [rule.column for rule in audit.expectations() if rule.kind == "sum"]
+
+
+# ---------------------------------------------------------------------------- values
+
+
+def values_in(rows: DataFrame, columns: Sequence[str]) -> dict[str, Values]:
+    """What the columns hold, without NULL."""
+    needed = rows.select(*columns)
+    if spark.is_for_few(rows.sparkSession):
+        pieces: Iterable[RecordBatch] = needed._collect_as_arrow()
+        return _union(columns, (_values(batch) for batch in pieces))
+    schema = ", ".join(f"`{name}` binary" for name in columns)
+    told = needed.mapInArrow(_serialized, schema).collect()
+    return _union(columns, ({name: Values.deserialize(row[name]) for name in columns} for row in told))
+
+
+def _values(batch: "RecordBatch") -> dict[str, Values]:
+    return {name: values_of(batch.column(name)) for name in batch.schema.names}
+
+
+def _serialized(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
+    import pyarrow as pa
+
+    found: dict[str, Values] = {}
+    for batch in batches:
+        found = _union(batch.schema.names, (found, _values(batch)))
+    if found:
+        yield pa.RecordBatch.from_pydict({name: [values.serialize()] for name, values in found.items()})
+
+
+def _union(columns: Iterable[str], found: Iterable[Mapping[str, Values]]) -> dict[str, Values]:
+    union = {name: Values() for name in columns}
+    for one in found:
+        for name, values in one.items():
+            union[name] |= values
+    return union
+
+
+def frame_of(session: SparkSession, values: Values, column: Column) -> DataFrame:
+    """A frame of the values (`target`, in the type that a column of its table has, and `bits`, as they are here)."""
+    if len(values) <= _FEW:
+        rows = session.createDataFrame([(signed(value),) for value in values], "bits bigint")
+    else:
+        packed = session.createDataFrame([(bytearray(values.serialize()),)], "packed binary")
+        rows = packed.mapInArrow(_unpacked, "bits bigint")
+    target = F.date_from_unix_date(F.col("bits").cast("int")) if column.type is DATE else F.col("bits")
+    return rows.select(target.alias("target"), "bits")
+
+
+def _unpacked(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
+    import numpy as np
+    import pyarrow as pa
+
+    for batch in batches:
+        for packed in batch.column("packed").to_pylist():
+            values = np.fromiter(Values.deserialize(packed), dtype="uint64").view("int64")
+            for place in range(0, len(values), _FEW):
+                yield pa.RecordBatch.from_pydict({"bits": values[place : place + _FEW]})
+
+
+# ---------------------------------------------------------------------------- references
+
+
+def dangling(audit: Audit, counts: Counts) -> dict[int, Values]:
+    """Number of a rule on references → the values that its column holds and the table it refers to does not; without
+    the rules where there is none. What is not known is looked up by one query.
+    """
+    session = audit.frame.sparkSession
+    unknown: dict[int, Values] = {}
+    for number, rule in enumerate(audit.expectations()):
+        if rule.kind == "reference":
+            known = audit.known(rule.column) if audit.known is not None else Values()
+            if left := counts.values[rule.column.name] - known:
+                unknown[number] = left
+    missing = []
+    for number, left in unknown.items():
+        column = audit.expectations()[number].column
+        if audit.targets is None:
+            raise AssertionError(f"{audit.table.name} refers to {column.references}, and nobody says what it has")
+        asked = frame_of(session, left, column)
+        there = audit.targets(column, asked.select("target"))
+        absent = asked.join(there, on="target", how="left_anti")
+        missing.append(absent.select(F.lit(number).alias("number"), "bits"))
+    found: dict[int, Values] = {}
+    for number, bits in reduce(DataFrame.unionByName, missing).collect() if missing else ():
+        found.setdefault(number, Values()).add(unsigned(bits))
+    return found

@@ -1,0 +1,395 @@
+"""What a gate must know of many rows, found out where their bytes are: by Arrow, object by object, on Spark's workers.
+
+A survey tells for certain that rows are good. Bad ones it only suspects, as it does whatever it does not understand:
+then Spark goes over the table, and the predicates of `audit.py` say what holds. So nothing passes here that would not
+pass there; tests/integration/test_surveys.py holds both against each other.
+"""
+
+import gzip
+import io
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache, reduce
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+import pyarrow.parquet as pq
+import pycountry
+from pyroaring import BitMap64
+from pyspark.sql import SparkSession
+
+from retail_etl import model
+from retail_etl.errors import StateError
+from retail_etl.expectations import Expectation, Kind, declared
+from retail_etl.schema import (
+    BATCH_ID,
+    FIRST_DATE,
+    LARGEST_INT,
+    LAST_DATE,
+    SMALLEST_INT,
+    Column,
+    SourceTable,
+    StarTable,
+)
+from retail_etl.storage import open_storage
+
+Values = BitMap64
+"""Whole numbers, and days, counted since 1970: each as its 64 bits. Dense keys take a bit each."""
+
+OTHERWISE_TOLD = frozenset(
+    ("row_count", "readable", "volume", "unique", "reference", "no_holes", "freshness", "accounted", "sum")
+)
+"""The kinds of rules that rows do not tell one by one: counts, values and what lies elsewhere tell them."""
+
+_CHUNK = 4 << 20
+_LARGEST_BLOCK = 1 << 28
+_RAW_TYPES = {"bigint": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
+_WIDE = pa.decimal128(38, 4)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object that holds rows of a table: JSON of the raw zone, or a data file of the lake, of which only the rows of
+    `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone.
+    """
+
+    table: str
+    uri: str
+    size: int
+    batch_id: int | None = None
+    deletes: tuple[str, ...] = ()
+
+
+@dataclass
+class Survey:
+    """What was found. `doubts`: the rules that rows may break, by their name. `is_certain`: whether all was understood;
+    else nothing of it counts. `values`: what is in the key and in the columns that refer to other tables, without NULL.
+    """
+
+    rows: int = 0
+    is_certain: bool = True
+    doubts: set[str] = field(default_factory=set)
+    values: dict[str, Values] = field(default_factory=dict)
+    sums: dict[str, Decimal] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def add(self, other: "Survey") -> None:
+        """Take what was found of another part of the same table."""
+        self.rows += other.rows
+        self.seconds += other.seconds
+        self.is_certain &= other.is_certain
+        self.doubts |= other.doubts
+        for name, values in other.values.items():
+            self.values[name] = self.values.get(name, Values()) | values
+        for name, total in other.sums.items():
+            self.sums[name] = self.sums.get(name, Decimal(0)) + total
+
+
+def survey(parts: Mapping[str, Sequence[Part]], session: SparkSession | None = None) -> dict[str, Survey]:
+    """Go over the parts of each table, each part once: table → what was found. On the session's workers, or here, where
+    it is None.
+
+    StateError where an object is gone.
+    """
+    largest_first = sorted(chain.from_iterable(parts.values()), key=lambda part: -part.size)
+    if session is None or not largest_first:
+        surveyed: Iterable[Survey] = map(look_at, largest_first)
+    else:
+        surveyed = session.sparkContext.parallelize(largest_first, len(largest_first)).map(look_at).collect()
+    found = {name: _nothing(_table(name)) for name in parts}
+    for part, one in zip(largest_first, surveyed, strict=True):
+        found[part.table].add(one)
+    return found
+
+
+def _nothing(table: SourceTable | StarTable) -> Survey:
+    return Survey(values={name: Values() for name in surveyed_columns(table)})
+
+
+def look_at(part: Part) -> Survey:
+    """What is found of one part."""
+    since = time.monotonic()
+    table, data = _table(part.table), _read(part.uri)
+    found = _nothing(table)
+    try:
+        for rows in _from_json(table, part, data) if part.table in model.SOURCE else _from_parquet(table, part, data):
+            _note(found, table, rows)
+    except (_UnclearError, *_DAMAGED):
+        found.is_certain = False
+    found.seconds = time.monotonic() - since
+    return found
+
+
+def surveyed_columns(table: SourceTable | StarTable) -> tuple[str, ...]:
+    """The columns whose values a survey tells."""
+    return tuple(dict.fromkeys((table.key, *(column.name for column in table.columns if column.references))))
+
+
+def is_surveyed(table: SourceTable | StarTable) -> bool:
+    """Whether the table's own key is all that must be unique in a batch."""
+    return isinstance(table, SourceTable) or set(table.identity) <= {table.key, BATCH_ID}
+
+
+def signed(value: int) -> int:
+    """The number that has the bits of one of `Values`."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def unsigned(value: int) -> int:
+    """The bits of a number, as `Values` has them."""
+    return value % (1 << 64)
+
+
+def values_of(column: Any) -> Values:
+    """What is in an Arrow column of whole numbers or days, without NULL."""
+    known = column.drop_null()
+    if pa.types.is_date32(known.type):
+        known = known.cast(pa.int32())
+    numbers = known.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return Values(memoryview(numbers.view("uint64"))) if len(numbers) else Values()
+
+
+@cache
+def iso_4217() -> tuple[str, ...]:
+    """The currency codes that ISO 4217 knows."""
+    return tuple(currency.alpha_3 for currency in pycountry.currencies)
+
+
+# ---------------------------------------------------------------------------- objects
+
+
+class _UnclearError(Exception):
+    """Not what was expected here: Spark is to look at it."""
+
+
+_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error)
+
+
+def _table(name: str) -> SourceTable | StarTable:
+    return model.SOURCE[name] if name in model.SOURCE else model.STAR[name]
+
+
+def _read(uri: str) -> bytes:
+    path = PurePosixPath(uri.removeprefix("file:"))
+    location = uri.removesuffix(path.name).removeprefix("file:")
+    data = open_storage(location).read(path.name)
+    if data is None:
+        raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
+    return data
+
+
+def _from_json(table: SourceTable | StarTable, part: Part, data: bytes) -> Iterator[Any]:
+    schema = pa.schema([(column.name, _RAW_TYPES[column.type.raw]) for column in table.columns])
+    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    for chunk in _whole_lines(_unpacked(part.uri, data)):
+        lines = _lines(chunk)
+        reading = pj.ReadOptions(use_threads=False, block_size=len(chunk) + 1)
+        rows = pj.read_json(pa.BufferReader(chunk), read_options=reading, parse_options=options)
+        if rows.num_rows != lines:
+            raise _UnclearError
+        rows.validate(full=True)
+        yield rows
+
+
+def _unpacked(uri: str, data: bytes) -> Iterator[bytes]:
+    if uri.endswith(".gz"):
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+    elif uri.endswith(".lz4"):
+        yield from _from_lz4(memoryview(data))
+    else:
+        yield data
+
+
+def _from_lz4(data: memoryview) -> Iterator[bytes]:
+    """Hadoop's framing: blocks, each after its length when unpacked, of pieces, each after its own length."""
+    place = 0
+
+    def length() -> int:
+        nonlocal place
+        place += 4
+        return int.from_bytes(data[place - 4 : place], "big")
+
+    while place < len(data) and (left := length()):
+        while left:
+            size = length()
+            if not 0 < size <= len(data) - place or left > _LARGEST_BLOCK:
+                raise _UnclearError
+            piece = pa.py_buffer(data[place : place + size])
+            unpacked = pa.decompress(piece, decompressed_size=left, codec="lz4_raw", asbytes=True)
+            place, left = place + size, left - len(unpacked)
+            yield unpacked
+
+
+def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1 if size + len(piece) >= _CHUNK else 0
+        if end:
+            yield b"".join((*waiting, piece[:end]))
+            waiting, size = [], 0
+        waiting.append(piece[end:])
+        size += len(piece) - end
+    if rest := b"".join(waiting):
+        yield rest
+
+
+def _lines(chunk: bytes) -> int:
+    """How many lines there are, each of them a single object: Arrow would also take one over two lines, or two in one,
+    and falls over a bare null.
+    """
+    characters = np.frombuffer(chunk, dtype="uint8")
+    ends = np.flatnonzero(characters == ord("\n"))
+    if len(ends) == 0 or ends[-1] != len(characters) - 1 or ends[0] == 0:
+        raise _UnclearError
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    if not ((characters[ends - 1] == ord("}")).all() and (characters[starts] == ord("{")).all()):
+        raise _UnclearError
+    if not chunk.isascii():
+        chunk.decode()  # Arrow would not look at the bytes of a column that the model does not have
+    return len(ends)
+
+
+def _from_parquet(table: SourceTable | StarTable, part: Part, data: bytes) -> Iterator[Any]:
+    if any(_speaks_of(part.uri, _read(delete)) for delete in part.deletes):
+        raise _UnclearError
+    file = pq.ParquetFile(pa.BufferReader(data))
+    rules = [column.name for rule in declared(table) for column in rule.columns]
+    columns = list(dict.fromkeys((*surveyed_columns(table), *rules, BATCH_ID)))
+    if not set(columns) <= set(file.schema_arrow.names):
+        raise _UnclearError
+    for batch in file.iter_batches(columns=columns, use_threads=False):
+        rows = pa.Table.from_batches([batch])
+        yield rows.filter(pc.equal(rows[BATCH_ID], part.batch_id))
+
+
+def _speaks_of(uri: str, deletes: bytes) -> bool:
+    """Whether a file of Iceberg's deletes by position names the data file. Deletes of another kind may mean any."""
+    file = pq.ParquetFile(pa.BufferReader(deletes))
+    if "file_path" not in file.schema_arrow.names:
+        return True
+    return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
+
+
+# ---------------------------------------------------------------------------- rules
+
+
+def _note(found: Survey, table: SourceTable | StarTable, rows: Any) -> None:
+    found.rows += rows.num_rows
+    for rule in declared(table):
+        if rule.kind not in OTHERWISE_TOLD and str(rule) not in found.doubts and _may_break(rows, rule):
+            found.doubts.add(str(rule))
+    for name in found.values:
+        found.values[name] |= values_of(rows[name])
+    for column in table.columns:
+        if column.is_additive:
+            total = pc.sum(rows[column.name].cast(_WIDE)).as_py()
+            found.sums[column.name] = found.sums.get(column.name, Decimal(0)) + (total or Decimal(0))
+
+
+def _may_break(rows: Any, rule: Expectation) -> bool:
+    holds = _HOLD.get(rule.kind)
+    if holds is None:
+        return True
+    try:
+        return not holds(rows, rule)
+    except pa.ArrowInvalid:  # a text that is none of the type, or a number that it has no room for
+        return True
+
+
+def _all(conditions: Any) -> bool:
+    """Whether all are true; NULLs say nothing, as where nothing is."""
+    return pc.all(conditions, skip_nulls=True).as_py() is not False
+
+
+def _between(column: Any, least: Any, greatest: Any) -> bool:
+    found = pc.min_max(column).as_py()
+    return found["min"] is None or (least <= found["min"] and found["max"] <= greatest)
+
+
+def _dates(rows: Any, column: Column) -> Any:
+    return rows[column.name].cast(pa.date32())  # strict: YYYY-MM-DD, of days that there are
+
+
+def _moments(rows: Any, column: Column) -> Any:
+    return rows[column.name].cast(pa.timestamp("us"))
+
+
+def _are_dates(rows: Any, rule: Expectation) -> bool:
+    first, last = (pa.scalar(end).cast(pa.date32()).cast(pa.int32()).as_py() for end in (FIRST_DATE, LAST_DATE))
+    return _between(_dates(rows, rule.column).cast(pa.int32()), first, last)
+
+
+def _are_times(rows: Any, rule: Expectation) -> bool:
+    texts = rows[rule.column.name]
+    of_days_alone = not _between(pc.binary_length(texts), len("YYYY-MM-DDTHH:MM:SS"), 26)
+    if of_days_alone or not _between(pc.find_substring(texts, "T"), 10, 10):
+        return False
+    ends = (pa.scalar(end).cast(pa.timestamp("us")) for end in (FIRST_DATE, f"{LAST_DATE}T23:59:59.999999"))
+    first, last = (end.cast(pa.int64()).as_py() for end in ends)
+    return _between(_moments(rows, rule.column).cast(pa.int64()), first, last)
+
+
+def _fit_decimals(rows: Any, rule: Expectation) -> bool:
+    return _match(rows, rule, rule.column.type.fitting)
+
+
+def _match(rows: Any, rule: Expectation, pattern: str) -> bool:
+    return _all(pc.match_substring_regex(rows[rule.column.name], pattern))
+
+
+def _match_pattern(rows: Any, rule: Expectation) -> bool:
+    # Of printable ASCII both kinds of patterns mean the same: Java's, which Spark has, and these.
+    texts, pattern = rows[rule.column.name], (rule.column.pattern or "").replace("$", r"\z")
+    return _all(pc.match_substring_regex(texts, r"\A[ -~]*\z")) and _match(rows, rule, pattern)
+
+
+def _reach_minimum(rows: Any, rule: Expectation) -> bool:
+    column, minimum = rows[rule.column.name], rule.column.minimum or 0
+    if rule.column.type.raw == "string":
+        if minimum <= 0:
+            return not pc.any(pc.starts_with(column, "-")).as_py()
+        column = column.cast(_WIDE)
+    return _all(pc.greater_equal(column, pa.scalar(minimum).cast(column.type)))
+
+
+def _are_not_before(rows: Any, rule: Expectation) -> bool:
+    day, moment = rule.columns
+    return _all(pc.greater_equal(_dates(rows, day), _moments(rows, moment).cast(pa.date32(), safe=False)))
+
+
+def _have_just_the_one(rows: Any, rule: Expectation) -> bool:
+    kind, *others = rule.columns
+    texts = rows[kind.name]
+    filled = [pc.is_valid(rows[other.name]) for other in others]
+    asked = [pc.fill_null(pc.equal(texts, value), fill_value=False) for value in rule.values]
+    # Each row's kind is one of those that are known, and asks for just those that are there.
+    return _all(reduce(pc.or_, asked)) and all(
+        _all(pc.equal(there, ask)) for there, ask in zip(filled, asked, strict=True)
+    )
+
+
+_HOLD: dict[Kind, Callable[[Any, Expectation], bool]] = {
+    "not_null": lambda rows, rule: rows[rule.column.name].null_count == 0,
+    "is_int": lambda rows, rule: _between(rows[rule.column.name], SMALLEST_INT, LARGEST_INT),
+    "pattern": _match_pattern,
+    "one_of": lambda rows, rule: _all(pc.is_in(rows[rule.column.name].drop_null(), pa.array(rule.column.one_of))),
+    "iso_4217": lambda rows, rule: _all(pc.is_in(rows[rule.column.name].drop_null(), pa.array(iso_4217()))),
+    "fits_decimal": _fit_decimals,
+    "is_date": _are_dates,
+    "is_timestamp": _are_times,
+    "minimum": _reach_minimum,
+    "not_before": _are_not_before,
+    "one_by_type": _have_just_the_one,
+}
+"""Whether all rows keep a rule, for certain."""
