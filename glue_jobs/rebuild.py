@@ -15,7 +15,8 @@ from retail_etl.errors import StateError
 from retail_etl.lake import MAIN, REBUILD, Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
-from retail_etl.schema import BATCH_ID, SourceTable, StarTable
+from retail_etl.schema import BATCH_ID, Column, SourceTable, StarTable
+from retail_etl.survey import Values
 
 
 def run(job: Job) -> Result:
@@ -106,10 +107,13 @@ def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:
 def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
     """QualityError where the rebuilt tables break a rule: then nothing of them is shown."""
 
+    def there(column: Column, asked: Values) -> Values:
+        table = model.STAR[column.referenced_table]
+        return lake.keys(table, REBUILD if table.name in written else MAIN, asked)
+
     def audit(name: str) -> Audit:
-        targets = partial(lake.targets, lambda target: REBUILD if target.name in written else MAIN)
         table = model.STAR[name]
-        return Audit(table, lake.rows(table, REBUILD), written[name].rows, targets=targets, of_one_batch=False)
+        return Audit(table, lake.rows(table, REBUILD), written[name].rows, there=there, of_one_batch=False)
 
     evaluations = quality.evaluate_all({name: audit(name) for name in written}, job.progress)
     for evaluation in evaluations.values():

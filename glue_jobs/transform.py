@@ -1,17 +1,18 @@
 """Transform: the raw rows of each waiting batch → the star tables, written on the batch's branch of the lake."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, gates, mass_deletions, model, runtime, star
+from retail_etl import counting, deletions, gates, mass_deletions, model, runtime, spark, star
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
-from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.schema import BATCH_ID, SourceTable, StarTable
+from retail_etl.survey import Values, survey
 
 
 def run(job: Job) -> Result:
@@ -100,35 +101,37 @@ def _write_deletions(
     """Record what is missing in the batch, or back. What is too much to believe is not, and given beside."""
     withheld = dict(zone.withheld_deletions())
     parent = lake.latest(model.DELETED_RECORD, before)
+    gone = lake.missing_keys(parent)
     found: list[DataFrame] = []
-    cached: list[DataFrame] = []
     for table in (table for table in model.STAR.values() if table.sources):
-        source, entry = table.sources[0], extract["tables"][table.sources[0]]
+        source = model.SOURCE[table.sources[0]]
+        entry, missing = extract["tables"][source.name], gone.get(source.name, Values())
         ranges = entry.get("complete", [])
-        missing = lake.missing(source, parent)
-        if entry["rows"] is None or not (ranges or missing.head(1)):
+        if entry["rows"] is None or not (ranges or missing):
             continue
-        known = lake.rows(table, lake.latest(table, before)).select(F.col(table.key).alias("record_id"))
-        # A row in quarantine is there, though not shown.
-        rows = zone.read(job.spark, model.SOURCE[source], extract)
-        present = rows.select(F.col(model.SOURCE[source].key).alias("record_id"))
-        events = deletions.events(source, known, missing, present, ranges).cache()
-        cached.append(events)
-        missed = events.where("is_deleted").count()
-        alive = known.distinct().count() - missing.count() if missed else 0
-        withheld.pop(source, None)
+        known = lake.keys(table, lake.latest(table, before))
+        events = deletions.events(known, missing, _present(job, zone, source, extract), ranges)
+        withheld.pop(source.name, None)
+        missed, alive = len(events.missed), len(known) - len(missing)
         if mass_deletions.is_mass_deletion(missed, alive) and not entry.get("accept_deletions"):
-            withheld[source] = {"missed": missed, "alive": alive, "batch_id": extract["batch_id"]}
-            events = events.where(~F.col("is_deleted"))
-        found.append(events)
+            withheld[source.name] = {"missed": missed, "alive": alive, "batch_id": extract["batch_id"]}
+            events = replace(events, missed=Values())
+        if events.missed or events.back:
+            found.append(events.rows(job.spark, source))
     if not found:
         return None, withheld
     moment = F.lit(deletions.found_at(extract)).cast("timestamp_ntz")
     frame = _of_batch(reduce(DataFrame.unionByName, found), extract["batch_id"]).withColumn("found_at", moment)
-    written = lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent)
-    for events in cached:
-        events.unpersist()
-    return written, withheld
+    return lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent), withheld
+
+
+def _present(job: Job, zone: RawZone, table: SourceTable, extract: Manifest) -> Values:
+    """The keys of the rows that the batch holds. A row in quarantine is there, though not shown."""
+    are_many = extract["tables"][table.name]["rows"] > spark.MANY
+    found = survey({table.name: zone.parts(table, extract)}, job.spark if are_many else None)[table.name]
+    if found.is_certain:
+        return found.values[table.key]
+    return counting.values_in(zone.read(job.spark, table, extract), [table.key])[table.key]
 
 
 if __name__ == "__main__":

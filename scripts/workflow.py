@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
 
 from retail_etl import lease, spark
@@ -19,7 +20,9 @@ PIPELINE = GLUE_JOBS / "pipeline.json"
 RECONCILE = GLUE_JOBS / "reconcile.json"
 REBUILD = GLUE_JOBS / "rebuild.json"
 MAINTAIN = GLUE_JOBS / "maintain.json"
-_DETECTING, _EXTRACTING = "detect", ("extract", "reconcile")
+_DETECTING, _EXTRACT = "detect", "extract"
+_EXTRACTING = (_EXTRACT, "reconcile")
+_GATE = "quality_gate.py"
 _STARTED_NOTHING = "STARTED_NOTHING"
 
 
@@ -204,11 +207,20 @@ def _run_jobs(
             if between.stop():
                 run.was_stopped = True
                 break
+            if name == _EXTRACT and any(job.script == _GATE for job in pipeline.jobs.values()):
+                Thread(target=_prepare_gates, daemon=True).start()
             stage = _run_job(pipeline.jobs[name], variables, databases, between, run)
             run.stages.append(stage)
             states[name] = _state(stage)
     left = "nothing_to_do" if states.get(_DETECTING) == _STARTED_NOTHING else "skipped"
     run.stages += [Stage(name, left) for name in pipeline.jobs if name not in states]
+
+
+def _prepare_gates() -> None:
+    """Import what the gates need, which takes seconds: while the JVM starts, which leaves a core idle."""
+    from retail_etl import validation
+
+    validation.prepare()
 
 
 def _state(stage: Stage) -> str:

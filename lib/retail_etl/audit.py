@@ -51,9 +51,7 @@ class Audit:
 
     `rows`: how many there must be. `survey`: what is known of them already. `unreadable`: the column that holds lines
     that could not be read, if there is one.
-    `known`: for a column that refers to another table, values that it may hold: all that are known without a query.
-    `targets`: for such a column a frame of the values (`target`) that it may hold, given those that it holds and that
-    are not known. It is asked once the rows were counted.
+    `there`: for a column that refers to another table, those of the values that it holds that are there.
     `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
     `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
     where there were enough. `hours_old`: the age of the table's newest row. `add_up`: given the number of rows (`rows`)
@@ -66,8 +64,7 @@ class Audit:
     rows: int
     survey: Survey | None = None
     unreadable: str | None = None
-    known: Callable[[Column], Values] | None = None
-    targets: Callable[[Column, DataFrame], DataFrame] | None = None
+    there: Callable[[Column, Values], Values] | None = None
     whole: DataFrame | None = None
     of_one_batch: bool = True
     usual_rows: int | None = None

@@ -15,7 +15,7 @@ from retail_etl import spark
 from retail_etl.audit import BROKEN, ROWS, Audit
 from retail_etl.expectations import Expectation
 from retail_etl.schema import DATE, Column
-from retail_etl.survey import Survey, Values, signed, surveyed_columns, unsigned, values_of
+from retail_etl.survey import Survey, Values, signed, surveyed_columns, values_of
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
@@ -123,14 +123,14 @@ def _union(columns: Iterable[str], found: Iterable[Mapping[str, Values]]) -> dic
 
 
 def frame_of(session: SparkSession, values: Values, column: Column) -> DataFrame:
-    """A frame of the values (`target`, in the type that a column of its table has, and `bits`, as they are here)."""
+    """A frame of the values (`target`), in the type that a column of its table has."""
     if len(values) <= _FEW:
-        rows = session.createDataFrame([(signed(value),) for value in values], "bits bigint")
+        rows = session.createDataFrame([(signed(value),) for value in values], "number bigint")
     else:
         packed = session.createDataFrame([(bytearray(values.serialize()),)], "packed binary")
-        rows = packed.mapInArrow(_unpacked, "bits bigint")
-    target = F.date_from_unix_date(F.col("bits").cast("int")) if column.type is DATE else F.col("bits")
-    return rows.select(target.alias("target"), "bits")
+        rows = packed.mapInArrow(_unpacked, "number bigint")
+    number = F.col("number")
+    return rows.select((F.date_from_unix_date(number.cast("int")) if column.type is DATE else number).alias("target"))
 
 
 def _unpacked(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
@@ -141,7 +141,7 @@ def _unpacked(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
         for packed in batch.column("packed").to_pylist():
             values = np.fromiter(Values.deserialize(packed), dtype="uint64").view("int64")
             for place in range(0, len(values), _FEW):
-                yield pa.RecordBatch.from_pydict({"bits": values[place : place + _FEW]})
+                yield pa.RecordBatch.from_pydict({"number": values[place : place + _FEW]})
 
 
 # ---------------------------------------------------------------------------- references
@@ -149,25 +149,15 @@ def _unpacked(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
 
 def dangling(audit: Audit, counts: Counts) -> dict[int, Values]:
     """Number of a rule on references → the values that its column holds and the table it refers to does not; without
-    the rules where there is none. What is not known is looked up by one query.
+    the rules where there is none.
     """
-    session = audit.frame.sparkSession
-    unknown: dict[int, Values] = {}
-    for number, rule in enumerate(audit.expectations()):
-        if rule.kind == "reference":
-            known = audit.known(rule.column) if audit.known is not None else Values()
-            if left := counts.values[rule.column.name] - known:
-                unknown[number] = left
-    missing = []
-    for number, left in unknown.items():
-        column = audit.expectations()[number].column
-        if audit.targets is None:
-            raise AssertionError(f"{audit.table.name} refers to {column.references}, and nobody says what it has")
-        asked = frame_of(session, left, column)
-        there = audit.targets(column, asked.select("target"))
-        absent = asked.join(there, on="target", how="left_anti")
-        missing.append(absent.select(F.lit(number).alias("number"), "bits"))
     found: dict[int, Values] = {}
-    for number, bits in reduce(DataFrame.unionByName, missing).collect() if missing else ():
-        found.setdefault(number, Values()).add(unsigned(bits))
+    for number, rule in enumerate(audit.expectations()):
+        if rule.kind != "reference":
+            continue
+        if audit.there is None:
+            raise AssertionError(f"{audit.table.name} refers to {rule.column.references}, and nobody says what it has")
+        held = counts.values[rule.column.name]
+        if absent := held - audit.there(rule.column, held):
+            found[number] = absent
     return found

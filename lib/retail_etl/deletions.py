@@ -1,40 +1,51 @@
 """What became of source rows that a batch did not find, or found again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from retail_etl.schema import BATCH_ID
+from retail_etl.counting import frame_of
+from retail_etl.schema import BATCH_ID, SourceTable
+from retail_etl.survey import Values, between
 
 CompleteRange = Sequence[int | None]
 """`[low, high]`, both included; None where it is open. A batch holds every row of the source in its key ranges."""
 
 
-def events(
-    source: str, known: DataFrame, missing: DataFrame, present: DataFrame, ranges: Sequence[CompleteRange]
-) -> DataFrame:
-    """One row (`table_name`, `record_id`, `is_deleted`) per source row that went missing, or is back.
+@dataclass(frozen=True)
+class Events:
+    """The keys of a source table's rows that went missing, and of those that are back."""
 
-    All frames have one column, `record_id`. `known`: every row that was ever seen. `missing`: those of them that
-    were missing before. `present`: those that the batch holds, which is complete within `ranges`.
+    missed: Values
+    back: Values
+
+    def rows(self, session: SparkSession, table: SourceTable) -> DataFrame:
+        """One row (`table_name`, `record_id`, `is_deleted`) for each."""
+        frames = [
+            frame_of(session, keys, table.column(table.key)).withColumn("is_deleted", F.lit(is_deleted))
+            for keys, is_deleted in ((self.missed, True), (self.back, False))
+        ]
+        number = F.col("target").cast("int").alias("record_id")
+        return reduce(DataFrame.unionByName, frames).select(F.lit(table.name).alias("table_name"), number, "is_deleted")
+
+
+def events(known: Values, missing: Values, present: Values, ranges: Sequence[CompleteRange]) -> Events:
+    """What became of rows: `known`, the keys of all that were ever seen; `missing`, those that were missing before;
+    `present`, those that the batch holds, which is complete within `ranges`.
     """
-    expected = known.where(within("record_id", ranges)) if ranges else known.limit(0)
-    missed = expected.join(missing, "record_id", "left_anti").join(present, "record_id", "left_anti")
-    back = missing.join(present, "record_id", "left_semi")
-    both = (
-        missed.distinct().withColumn("is_deleted", F.lit(True)).unionByName(back.withColumn("is_deleted", F.lit(False)))
-    )
-    return both.select(F.lit(source).alias("table_name"), F.col("record_id").cast("int"), "is_deleted")
+    return Events(between(known, ranges) - missing - present, missing & present)
 
 
 def history(
     spark: SparkSession, source: str, present: DataFrame, complete: Mapping[int, Sequence[CompleteRange]]
 ) -> DataFrame:
-    """The same of all batches at once: the rows that `events` gave batch after batch, with `batch_id`.
+    """The same of all batches at once: the rows that `Events` gave batch after batch, with `batch_id`.
 
     `present` (`record_id`, `batch_id`): what each batch held. `complete`: the batches that held every row of the source
     in key ranges, with those.

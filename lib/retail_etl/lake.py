@@ -1,7 +1,7 @@
 """The lake: Iceberg tables made from the model, written on a branch per batch, published by moving `main` to it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -9,17 +9,23 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_etl import model
+from retail_etl import model, survey
 from retail_etl.errors import StateError
 from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
-from retail_etl.schema import BATCH_ID, Column, StarTable
+from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
-from retail_etl.survey import Part
+from retail_etl.survey import Part, Values, signed, unsigned
 
 NAMESPACE = "star"
 MAIN = "main"
 REBUILD = "rebuild"
+
+_PASSED_BY = 50
+"""So many rows that are only passed by cost what one does that is new."""
+
+_LARGE = 100 << 20
+"""Bytes of data files whose keys are read by Spark's workers rather than here."""
 
 _PROPERTIES = {
     "format-version": "2",
@@ -88,11 +94,11 @@ class Lake:
         return {name: ref.snapshotId() for name, ref in self._metadata(table).refs().items()}
 
     def rows_to_look_at(self) -> int:
-        """About how many rows a batch may have to be compared with: the versions in the tables that grow."""
+        """What it costs to compare a batch with all versions in the tables that grow, as so many rows of a batch."""
         heads = (
             self._metadata(table).currentSnapshot() for table in model.STAR.values() if table.is_fact or table.large
         )
-        return sum(int(head.summary().get("total-records") or 0) for head in heads if head)
+        return sum(int(head.summary().get("total-records") or 0) for head in heads if head) // _PASSED_BY
 
     def _metadata(self, table: StarTable) -> Any:
         """Iceberg's own object for the table, as it is now: it answers without a query."""
@@ -104,22 +110,35 @@ class Lake:
 
     def parts(self, table: StarTable, snapshot_id: int, batch_id: int) -> list[Part]:
         """The files in which readers of the snapshot find the batch's rows, and those of other batches perhaps."""
-        jvm: Any = self._spark._jvm
-        of_batch = jvm.org.apache.iceberg.expressions.Expressions.equal(BATCH_ID, batch_id)
-        planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(of_batch).planFiles()
+        return self._planned(table, snapshot_id, _expressions(self._spark).equal(BATCH_ID, batch_id), batch_id)
+
+    def keys(self, table: StarTable, reference: str, asked: Values | None = None) -> Values:
+        """The keys that the table has at the reference, in whatever version, or those of them that are asked for: no
+        key ever leaves it.
+        """
+        head = self.heads(table).get(reference)
+        if head is None or asked == Values():
+            return Values()
+        make = _expressions(self._spark)
+        wanted = make.alwaysTrue()
+        if asked is not None:
+            numbers = [signed(value) for value in asked]
+            above, below = (
+                make.greaterThanOrEqual(table.key, min(numbers)),
+                make.lessThanOrEqual(table.key, max(numbers)),
+            )
+            wanted = getattr(make, "and")(above, below)
+        parts = self._planned(table, head, wanted)
+        are_many = sum(part.size for part in parts) > _LARGE
+        found = survey.keys(parts, self._spark if are_many else None)
+        return found if asked is None else found & asked
+
+    def _planned(self, table: StarTable, snapshot_id: int, where: Any, batch_id: int | None = None) -> list[Part]:
+        planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(where).planFiles()
         try:
             return [_part(table, task, batch_id) for task in _each(planned.iterator())]
         finally:
             planned.close()
-
-    def targets(self, seen_in: Callable[[StarTable], str], column: Column, referring: DataFrame) -> DataFrame:
-        """What a star table's column may hold (`target`), at least of what it does hold (`referring`, `target`).
-        `seen_in`: the reference that shows a table.
-        """
-        table = model.STAR[column.referenced_table]
-        rows = self.rows(table, seen_in(table))
-        near = self.near(table, rows, referring.select(F.col("target").alias(table.key)))
-        return (rows.limit(0) if near is None else near).select(F.col(column.referenced_column).alias("target"))
 
     # ------------------------------------------------------------------ writing on the branch of a batch
 
@@ -163,7 +182,8 @@ class Lake:
         if parent in self.heads(table):
             near = self.near(table, self.rows(table, parent), seen_before)
             if near is not None:
-                frame = without_equals(table, frame, latest(table, near))
+                asked = near.join(seen_before, on=table.key, how="left_semi")
+                frame = without_equals(table, frame, latest(table, asked))
         return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -182,7 +202,7 @@ class Lake:
 
     def _written(self, table: StarTable, branch: str, since: float) -> Written:
         head = self.heads(table)[branch]
-        return Written(self._added_records(table, head), head, _since(since))
+        return Written(self._records(table, head, "added-records"), head, _since(since))
 
     def _open_branch(self, table: StarTable, branch: str, parent: str) -> None:
         """A fresh branch from the head of `parent`; what an earlier try left on it is gone."""
@@ -200,9 +220,9 @@ class Lake:
         (bounds,) = frame.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
         return None if bounds.low is None else current.where(F.col(table.key).between(bounds.low, bounds.high))
 
-    def _added_records(self, table: StarTable, snapshot_id: int) -> int:
-        summary = self._metadata(table).snapshot(snapshot_id).summary()
-        return int(summary.get("added-records") or 0)
+    def _records(self, table: StarTable, snapshot_id: int, what: str) -> int:
+        """A count of Iceberg's summary of a snapshot: `added-records`, `total-records`."""
+        return int(self._metadata(table).snapshot(snapshot_id).summary().get(what) or 0)
 
     # ------------------------------------------------------------------ all of it anew
 
@@ -223,9 +243,22 @@ class Lake:
 
     def missing(self, source: str, reference: str) -> DataFrame:
         """The keys (`record_id`) of the source table's rows that are deleted, as the last batch found them."""
-        events = self.rows(model.DELETED_RECORD, reference).where(F.col("table_name") == source)
-        last = events.groupBy("record_id").agg(F.max_by("is_deleted", BATCH_ID).alias("is_deleted"))
-        return last.where("is_deleted").select("record_id")
+        return self._missing(reference).where(F.col("table_name") == source).select("record_id")
+
+    def missing_keys(self, reference: str) -> dict[str, Values]:
+        """The same of all source tables that have such rows, as keys."""
+        head = self.heads(model.DELETED_RECORD).get(reference)
+        if head is None or not self._records(model.DELETED_RECORD, head, "total-records"):
+            return {}
+        found: dict[str, Values] = {}
+        for source, key in self._missing(reference).collect():
+            found.setdefault(source, Values()).add(unsigned(key))
+        return found
+
+    def _missing(self, reference: str) -> DataFrame:
+        events = self.rows(model.DELETED_RECORD, reference)
+        last = events.groupBy("table_name", "record_id").agg(F.max_by("is_deleted", BATCH_ID).alias("is_deleted"))
+        return last.where("is_deleted").select("table_name", "record_id")
 
     def current(self, table: StarTable) -> DataFrame:
         """What readers take for the present: the latest version of every row that still exists in the source."""
@@ -324,7 +357,12 @@ def _each(iterator: Any) -> Iterator[Any]:
         yield iterator.next()
 
 
-def _part(table: StarTable, task: Any, batch_id: int) -> Part:
+def _expressions(spark: SparkSession) -> Any:
+    jvm: Any = spark._jvm
+    return jvm.org.apache.iceberg.expressions.Expressions
+
+
+def _part(table: StarTable, task: Any, batch_id: int | None) -> Part:
     file, deletes = task.file(), tuple(delete.location() for delete in _each(task.deletes().iterator()))
     return Part(table.name, file.location(), file.fileSizeInBytes(), batch_id, deletes)
 

@@ -136,51 +136,48 @@ class _RawGate:
             self.rows[table.name],
             survey=self._surveys.get(table.name),
             unreadable=UNREADABLE,
-            known=self._known,
-            targets=partial(self._targets, table),
+            there=partial(self._there, table),
             usual_rows=None if table.name in self._accepts["accept_volume"] else self._usual.get(table.name),
             hours_old=_hours_old(entry.get("greatest_last_updated"), self._extract["snapshot"]["taken_at"]),
         )
 
     # ------------------------------------------------------------------ references
 
-    def _known(self, column: Column) -> Values:
-        """What the column may hold by what the batch itself tells: the keys that it let through, and of a snapshot
-        table those of the full copy that it goes by.
+    def _there(self, table: SourceTable, column: Column, asked: Values) -> Values:
+        """Those of the keys that the column may refer to. A snapshot table is joined to the other one's rows as they
+        are now; others may refer to what the star shows, or will when it has taken what was let through before.
         """
         target = model.SOURCE[column.referenced_table]
+        there = self._of_batch(target) & asked
+        if table.extract == "incremental" and (unknown := asked - there):
+            there |= self._shown(target, unknown)
+        return there
+
+    def _of_batch(self, target: SourceTable) -> Values:
+        """The keys that the batch itself let through; of a snapshot table those of the full copy that it goes by."""
         survey, counted = self._surveys.get(target.name), self._counted.get(target.name)
         if counted is not None:
             keys = counted.values[target.key]
-        elif target.extract == "snapshot" and survey is not None and survey.is_certain:
+        elif target.extract == "incremental":
+            return Values()
+        elif survey is not None and survey.is_certain:
             keys = survey.values[target.key]
         else:
-            return Values()
+            keys = _keys_of(self._zone.full_copy(self._job.spark, target, self._extract), target.key)
         held = self._held_now(target.name) if target.extract == "snapshot" else self._bad.get(target.name)
-        return keys if held is None else keys - counting.values_in(held, ["record_id"])["record_id"]
+        return keys if held is None else keys - _keys_of(held, "record_id")
 
-    def _targets(self, table: SourceTable, column: Column, referring: DataFrame) -> DataFrame:
-        """What the column may hold besides (`target`), at least of what it does hold."""
-        target = model.SOURCE[column.referenced_table]
-        if table.extract == "snapshot":  # it is joined to the other table's rows as they are now
-            rows, now = self._zone.full_copy(self._job.spark, target, self._extract), self._held_now(target.name)
-            known = rows if now is None else quarantine.without(rows, now, target.key)
-        else:
-            known = self._shown(target, referring)
-        return known.select(F.col(column.referenced_column).alias("target"))
-
-    def _shown(self, target: SourceTable, referring: DataFrame) -> DataFrame:
-        """The keys of rows that the star shows, or will when it has taken what was let through before."""
-        name, star = target.name, model.SHOWN_BY[target.name]
+    def _shown(self, target: SourceTable, asked: Values) -> Values:
+        """Those of the keys that the star shows, or will when it has taken what was let through before."""
+        star = model.SHOWN_BY[target.name]
         waiting = [batch_id for batch_id in self._zone.unfinished("publish") if batch_id < self._batch_id]
-        shown = self.lake.rows(star, self.lake.latest(star, waiting))
-        near = self.lake.near(star, shown, referring.select(F.col("target").alias(star.key)))
-        frames = [] if near is None else [near.select(F.col(star.key).cast("bigint").alias(target.key))]
+        there = self.lake.keys(star, self.lake.latest(star, waiting), asked)
         for batch_id in gates.judged_only(self._zone, self._batch_id - 1):
             extract = self._zone.expect_manifest(batch_id, "extract")
-            if extract["tables"][name]["rows"]:
-                frames.append(gates.accepted(self._job, self._zone, target, extract).select(target.key))
-        return reduce(DataFrame.unionByName, frames or [shown.limit(0).select(F.col(star.key).alias(target.key))])
+            if extract["tables"][target.name]["rows"] and asked - there:
+                rows = gates.accepted(self._job, self._zone, target, extract)
+                there |= _keys_of(rows, target.key) & asked
+        return there
 
     # ------------------------------------------------------------------ quarantine
 
@@ -271,6 +268,10 @@ class _RawGate:
         if table.name in self._bad:
             rows = quarantine.without(rows, self._bad[table.name], table.key)
         return dict(gates.sums(model.SHOWN_BY[table.name], rows))
+
+
+def _keys_of(rows: DataFrame, column: str) -> Values:
+    return counting.values_in(rows, [column])[column]
 
 
 def _referring(table: SourceTable) -> list[Column]:

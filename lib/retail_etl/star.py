@@ -166,12 +166,15 @@ def _version(last_updated_time: str) -> dict[str, Column]:
 
 
 def _date(iso: Column) -> Column:
-    return F.substring(iso, 1, 10).cast("date")
+    return iso.cast("date")  # up to the T
 
 
 def _time(iso: Column) -> Column:
     """`HH:MM:SS.ffffff` of an ISO text, whose fraction may be shorter or missing."""
-    return F.concat(F.substring(iso, 12, 8), F.lit("."), F.rpad(F.substring(iso, 21, 6), 6, "0"))
+    # Not by place: Spark counts a text's characters before it cuts a part out of it.
+    of_day = F.substring_index(iso, "T", -1)
+    has_fraction = F.octet_length(of_day) > len("HH:MM:SS")
+    return F.rpad(F.when(has_fraction, of_day).otherwise(F.concat(of_day, F.lit("."))), len("HH:MM:SS.ffffff"), "0")
 
 
 def _currency_names() -> dict[str, str]:

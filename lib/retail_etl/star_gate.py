@@ -85,17 +85,17 @@ def _audit(lake: Lake, batch_id: int, name: str, written: Manifest, surveys: Map
         whole.where(whole[BATCH_ID] == batch_id),
         written[name]["rows"],
         survey=surveys.get(name),
-        known=partial(_known, surveys),
-        targets=partial(lake.targets, lambda target: lake.latest(target, [batch_id])),
+        there=partial(_there, lake, batch_id, surveys),
         whole=whole,
     )
 
 
-def _known(surveys: Mapping[str, Survey], column: Column) -> Values:
-    """The keys that the batch itself wrote into the table that the column refers to."""
-    of_target = surveys.get(column.referenced_table)
-    is_known = of_target is not None and of_target.is_certain
-    return of_target.values[column.referenced_column] if of_target is not None and is_known else Values()
+def _there(lake: Lake, batch_id: int, surveys: Mapping[str, Survey], column: Column, asked: Values) -> Values:
+    """Those of the keys that the table has that the column refers to: the batch wrote them, or one before it."""
+    table = model.STAR[column.referenced_table]
+    of_batch = surveys.get(table.name)
+    written = of_batch.values[table.key] & asked if of_batch is not None and of_batch.is_certain else Values()
+    return written | lake.keys(table, lake.latest(table, [batch_id]), asked - written)
 
 
 def _sums(

@@ -9,18 +9,21 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from hashlib import sha256
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlparse
 
 from retail_etl.errors import ConfigurationError, StorageError
 
 _KEYS_AT_ONCE = 1000  # as many as S3 takes
+_S3_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Storage(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """The object's bytes; None where there is none."""
+        ...
+
+    def open(self, name: str) -> BinaryIO | None:
+        """The object to be read in parts, wherever they lie in it; None where there is none."""
         ...
 
     def read_version(self, name: str) -> tuple[bytes, str] | None:
@@ -100,6 +107,12 @@ class Folder:
         path = self._root / name
         with self._explained("read", name):
             return path.read_bytes() if path.is_file() else None
+
+    def open(self, name: str) -> BinaryIO | None:
+        """See `Storage`."""
+        path = self._root / name
+        with self._explained("read", name):
+            return path.open("rb") if path.is_file() else None
 
     def read_version(self, name: str) -> tuple[bytes, str] | None:
         """See `Storage`."""
@@ -203,6 +216,17 @@ class Bucket:
         found = self.read_version(name)
         return None if found is None else found[0]
 
+    def open(self, name: str) -> BinaryIO | None:
+        """See `Storage`. One request for each part that is read."""
+        size = self.sizes(name).get(name)
+        return None if size is None else BufferedReader(_Ranges(partial(self._part, name), size), _S3_PART)
+
+    def _part(self, name: str, first: int, last: int) -> bytes:
+        with self._explained("read", name):
+            found = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=f"bytes={first}-{last}")
+            data: bytes = found["Body"].read()
+            return data
+
     def read_version(self, name: str) -> tuple[bytes, str] | None:
         """See `Storage`."""
         with self._explained("read", name):
@@ -269,6 +293,30 @@ class Bucket:
                 f"{self.uri(name)} cannot be {done} ({error}). "
                 "Check that the bucket is there and what the role may do in it, then run again."
             ) from error
+
+
+class _Ranges(RawIOBase):
+    """A file whose bytes `part(first, last)` gives."""
+
+    def __init__(self, part: Callable[[int, int], bytes], size: int) -> None:
+        self._part, self._size, self._place = part, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        self._place = offset + {SEEK_SET: 0, SEEK_CUR: self._place, SEEK_END: self._size}[whence]
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        last = min(self._place + len(buffer), self._size) - 1
+        data = self._part(self._place, last) if last >= self._place else b""
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
 
 
 def open_storage(location: str) -> Storage:

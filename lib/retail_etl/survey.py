@@ -7,15 +7,16 @@ pass there; tests/integration/test_surveys.py holds both against each other.
 
 import gzip
 import io
+import operator
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, reduce
 from itertools import chain
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,7 @@ from retail_etl.schema import (
     SourceTable,
     StarTable,
 )
-from retail_etl.storage import open_storage
+from retail_etl.storage import Storage, open_storage
 
 Values = BitMap64
 """Whole numbers, and days, counted since 1970: each as its 64 bits. Dense keys take a bit each."""
@@ -48,6 +49,8 @@ OTHERWISE_TOLD = frozenset(
     ("row_count", "readable", "volume", "unique", "reference", "no_holes", "freshness", "accounted", "sum")
 )
 """The kinds of rules that rows do not tell one by one: counts, values and what lies elsewhere tell them."""
+
+_T = TypeVar("_T")
 
 _CHUNK = 4 << 20
 _LARGEST_BLOCK = 1 << 28
@@ -114,13 +117,31 @@ def _nothing(table: SourceTable | StarTable) -> Survey:
     return Survey(values={name: Values() for name in surveyed_columns(table)})
 
 
+def keys(parts: Sequence[Part], session: SparkSession | None = None) -> Values:
+    """The keys of all rows in data files of the lake, those of rows that were replaced or deleted since among them. On
+    the session's workers, or here, where it is None.
+    """
+    if session is None or not parts:
+        found: Iterable[Values] = map(_keys, parts)
+    else:
+        found = session.sparkContext.parallelize(parts, len(parts)).map(_keys).collect()
+    return reduce(operator.or_, found, Values())
+
+
+def _keys(part: Part) -> Values:
+    key = _table(part.table).key
+    with _parquet(part.uri) as file:
+        batches = file.iter_batches(columns=[key], use_threads=False)
+        return reduce(operator.or_, (values_of(batch.column(key)) for batch in batches), Values())
+
+
 def look_at(part: Part) -> Survey:
     """What is found of one part."""
     since = time.monotonic()
-    table, data = _table(part.table), _read(part.uri)
+    table = _table(part.table)
     found = _nothing(table)
     try:
-        for rows in _from_json(table, part, data) if part.table in model.SOURCE else _from_parquet(table, part, data):
+        for rows in (_from_json if part.table in model.SOURCE else _from_parquet)(table, part):
             _note(found, table, rows)
     except (_UnclearError, *_DAMAGED):
         found.is_certain = False
@@ -157,6 +178,20 @@ def values_of(column: Any) -> Values:
     return Values(memoryview(numbers.view("uint64"))) if len(numbers) else Values()
 
 
+def between(values: Values, ranges: Iterable[Sequence[int | None]]) -> Values:
+    """Those of them that lie in one of the ranges `[low, high]`, both included; None where it is open."""
+    found = Values()
+    for low, high in ranges:
+        if low is None and high is None:
+            return values
+        numbers = np.fromiter(values, dtype="uint64", count=len(values)).view("int64")
+        inside = (numbers >= (-(1 << 63) if low is None else low)) & (
+            numbers <= ((1 << 63) - 1 if high is None else high)
+        )
+        found |= values_of(pa.array(numbers[inside]))
+    return found
+
+
 @cache
 def iso_4217() -> tuple[str, ...]:
     """The currency codes that ISO 4217 knows."""
@@ -177,16 +212,28 @@ def _table(name: str) -> SourceTable | StarTable:
     return model.SOURCE[name] if name in model.SOURCE else model.STAR[name]
 
 
-def _read(uri: str) -> bytes:
-    path = PurePosixPath(uri.removeprefix("file:"))
-    location = uri.removesuffix(path.name).removeprefix("file:")
-    data = open_storage(location).read(path.name)
-    if data is None:
+def _at(uri: str) -> tuple[Storage, str]:
+    """The storage of an object, and its name there."""
+    location, _, name = uri.removeprefix("file:").rpartition("/")
+    return open_storage(location or "/"), name
+
+
+def _there(found: _T | None, uri: str) -> _T:
+    if found is None:
         raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
-    return data
+    return found
 
 
-def _from_json(table: SourceTable | StarTable, part: Part, data: bytes) -> Iterator[Any]:
+@contextmanager
+def _parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    storage, name = _at(uri)
+    with _there(storage.open(name), uri) as file:
+        yield pq.ParquetFile(file)
+
+
+def _from_json(table: SourceTable | StarTable, part: Part) -> Iterator[Any]:
+    storage, name = _at(part.uri)
+    data = _there(storage.read(name), part.uri)
     schema = pa.schema([(column.name, _RAW_TYPES[column.type.raw]) for column in table.columns])
     options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     for chunk in _whole_lines(_unpacked(part.uri, data)):
@@ -260,25 +307,25 @@ def _lines(chunk: bytes) -> int:
     return len(ends)
 
 
-def _from_parquet(table: SourceTable | StarTable, part: Part, data: bytes) -> Iterator[Any]:
-    if any(_speaks_of(part.uri, _read(delete)) for delete in part.deletes):
+def _from_parquet(table: SourceTable | StarTable, part: Part) -> Iterator[Any]:
+    if any(_speaks_of(part.uri, delete) for delete in part.deletes):
         raise _UnclearError
-    file = pq.ParquetFile(pa.BufferReader(data))
     rules = [column.name for rule in declared(table) for column in rule.columns]
     columns = list(dict.fromkeys((*surveyed_columns(table), *rules, BATCH_ID)))
-    if not set(columns) <= set(file.schema_arrow.names):
-        raise _UnclearError
-    for batch in file.iter_batches(columns=columns, use_threads=False):
-        rows = pa.Table.from_batches([batch])
-        yield rows.filter(pc.equal(rows[BATCH_ID], part.batch_id))
+    with _parquet(part.uri) as file:
+        if not set(columns) <= set(file.schema_arrow.names):
+            raise _UnclearError
+        for batch in file.iter_batches(columns=columns, use_threads=False):
+            rows = pa.Table.from_batches([batch])
+            yield rows.filter(pc.equal(rows[BATCH_ID], part.batch_id))
 
 
-def _speaks_of(uri: str, deletes: bytes) -> bool:
+def _speaks_of(uri: str, deletes: str) -> bool:
     """Whether a file of Iceberg's deletes by position names the data file. Deletes of another kind may mean any."""
-    file = pq.ParquetFile(pa.BufferReader(deletes))
-    if "file_path" not in file.schema_arrow.names:
-        return True
-    return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
+    with _parquet(deletes) as file:
+        if "file_path" not in file.schema_arrow.names:
+            return True
+        return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
 
 
 # ---------------------------------------------------------------------------- rules

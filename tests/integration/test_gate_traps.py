@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from great_expectations.datasource.fluent.interfaces import Batch
 from great_expectations.expectations.core import ExpectColumnSumToBeBetween
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_etl import model, quality, spark
 from retail_etl.audit import Audit
 from retail_etl.errors import QualityError
-from retail_etl.schema import Column, SourceTable
+from retail_etl.schema import SourceTable
+from retail_etl.survey import Values
 
 GOOD = (1, 9, 5, 2, 7, "361.39", 1, "2024-03-01", "2024-02-28", 3, "2024-02-27T14:20:52.186", "2024-02-27T14:20:52.186")
 COLUMNS = list(model.SALES_ORDER.column_names)
@@ -22,9 +22,14 @@ def _audit(*rows: tuple[Any, ...], expected: int | None = None) -> Audit:
     session = spark.session("a lake that is not touched")
     schema = f"{model.SALES_ORDER.spark_schema('raw')}, _unreadable string"
     frame = session.createDataFrame([(*row, None) for row in rows], schema)
-    keys = session.createDataFrame([(key,) for key in sorted({1, 2, 3, 5, 9})], "target bigint")
     count = len(rows) if expected is None else expected
-    return Audit(model.SALES_ORDER, frame, count, unreadable="_unreadable", targets=lambda *_: keys)
+    return Audit(
+        model.SALES_ORDER,
+        frame,
+        count,
+        unreadable="_unreadable",
+        there=lambda _, asked: asked & Values([1, 2, 3, 5, 9]),
+    )
 
 
 def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
@@ -90,10 +95,10 @@ def test_a_rule_on_another_table_is_named_with_count_and_keys(
     frame = session.createDataFrame([(*row, None) for row in rows], f"{table.spark_schema('raw')}, _unreadable string")
     there = {"department_id": [10, 13], "sales_order_id": [7], "purchase_order_id": [7]}
 
-    def targets(column: Column, _: DataFrame) -> DataFrame:
-        return session.createDataFrame([(key,) for key in there[column.name]], "target bigint")
-
-    found = quality.evaluate(Audit(table, frame, 3, unreadable="_unreadable", targets=targets)).failures
+    audit = Audit(
+        table, frame, 3, unreadable="_unreadable", there=lambda column, asked: asked & Values(there[column.name])
+    )
+    found = quality.evaluate(audit).failures
     (failure,) = (one for one in found if one.expectation.kind == kind)
     assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (kind, 2, 3, keys)
 
