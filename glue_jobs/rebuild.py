@@ -9,14 +9,14 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, history, model, quality, quarantine, runtime, star
+from retail_etl import deletions, frames, history, model, quality, quarantine, runtime, star
 from retail_etl.audit import Audit
 from retail_etl.errors import StateError
 from retail_etl.lake import MAIN, REBUILD, Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import BATCH_ID, Column, SourceTable, StarTable
-from retail_etl.survey import Values
+from retail_etl.values import Values
 
 
 def run(job: Job) -> Result:
@@ -81,7 +81,8 @@ def _accepted(job: Job, zone: RawZone, table: SourceTable, extracts: list[Manife
 
 def _deletions(job: Job, zone: RawZone, extracts: list[Manifest]) -> DataFrame:
     """When source rows were missed or back, but for what was not believed then."""
-    found_at = job.spark.createDataFrame(
+    found_at = frames.of_rows(
+        job.spark,
         [(extract["batch_id"], deletions.found_at(extract)) for extract in extracts],
         f"{BATCH_ID} bigint, found_at timestamp_ntz",
     )

@@ -7,12 +7,14 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import counting, deletions, gates, mass_deletions, model, runtime, spark, star
+from retail_etl import deletions, gates, mass_deletions, model, runtime, spark, star
+from retail_etl.counting import keys_in
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
 from retail_etl.schema import BATCH_ID, SourceTable, StarTable
-from retail_etl.survey import Values, survey
+from retail_etl.survey import survey
+from retail_etl.values import Values
 
 
 def run(job: Job) -> Result:
@@ -131,7 +133,7 @@ def _present(job: Job, zone: RawZone, table: SourceTable, extract: Manifest) -> 
     found = survey({table.name: zone.parts(table, extract)}, job.spark if are_many else None)[table.name]
     if found.is_certain:
         return found.values[table.key]
-    return counting.values_in(zone.read(job.spark, table, extract), [table.key])[table.key]
+    return keys_in(zone.read(job.spark, table, extract), table.key)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from retail_etl.lake import MAIN, Lake, branch_of  # noqa: E402
 from retail_etl.maintenance import Keep, Maintenance  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
 from retail_etl.schema import BATCH_ID, StarTable  # noqa: E402
+from retail_etl.values import Values  # noqa: E402
 from scripts import lake_query  # noqa: E402
 from scripts.display import console, output  # noqa: E402
 
@@ -112,9 +113,8 @@ def _measure(folder: str, rows: int, batch_id: int) -> dict[str, float]:
 
     def near() -> object:
         """A thousand keys read again in one place: their current versions."""
-        keys = session.range(rows // 2, rows // 2 + 1000).select(F.col("id").alias(model.FACT_PAYMENT.key))
-        found = lake.near(model.FACT_PAYMENT, lake.rows(model.FACT_PAYMENT), keys)
-        return latest(model.FACT_PAYMENT, found).count() if found is not None else 0
+        keys = Values(range(rows // 2, rows // 2 + 1000))
+        return latest(model.FACT_PAYMENT, lake.of_keys(model.FACT_PAYMENT, MAIN, keys)).count()
 
     questions: dict[str, Callable[[], object]] = {
         "DuckDB: amount by year": ask("SELECT year(payment_date), sum(payment_amount) FROM fact_payment GROUP BY 1"),

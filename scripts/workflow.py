@@ -23,6 +23,7 @@ MAINTAIN = GLUE_JOBS / "maintain.json"
 _DETECTING, _EXTRACT = "detect", "extract"
 _EXTRACTING = (_EXTRACT, "reconcile")
 _GATE = "quality_gate.py"
+_STARTED_BY = 60.0
 _STARTED_NOTHING = "STARTED_NOTHING"
 
 
@@ -217,7 +218,15 @@ def _run_jobs(
 
 
 def _prepare_gates() -> None:
-    """Import what the gates need, which takes seconds: while the JVM starts, which leaves a core idle."""
+    """Import what the gates need, which takes seconds: while the extract waits for the JVM and for the source.
+
+    Not before Spark has started: PySpark forks then under Python's import lock, and what is imported waits for PySpark.
+    """
+    deadline = time.monotonic() + _STARTED_BY
+    while not spark.has_started():
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
     from retail_etl import validation
 
     validation.prepare()

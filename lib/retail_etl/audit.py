@@ -26,7 +26,8 @@ from retail_etl.schema import (
     SourceTable,
     StarTable,
 )
-from retail_etl.survey import Survey, Values, is_surveyed, iso_4217
+from retail_etl.survey import Survey, is_surveyed, iso_4217
+from retail_etl.values import Values
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation as GreatExpectation
@@ -46,6 +47,19 @@ Sums = Mapping[str, tuple[Decimal, Decimal]]
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What was counted. `broken`: number of a rule among `audit.expectations()` → rows that break it, of the rules that
+    rows tell by themselves, and of `unique`, where a row counts for each time that it is there too often. `values`:
+    column → what it holds; the key, and what refers to other tables. `totals`: `rows`, and additive column → total.
+    """
+
+    rows: int
+    broken: Mapping[int, int]
+    values: Mapping[str, Values]
+    totals: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
 class Audit:
     """Rows of one table that a gate looks at.
 
@@ -54,8 +68,8 @@ class Audit:
     `there`: for a column that refers to another table, those of the values that it holds that are there.
     `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
     `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
-    where there were enough. `hours_old`: the age of the table's newest row. `add_up`: given the number of rows (`rows`)
-    and the total of each additive column, gives `sums`: what the layer before let through, and what is here.
+    where there were enough. `hours_old`: the age of the table's newest row. `add_up`: given what was counted, gives
+    `sums`: what the layer before let through, and what is here.
     Rules whose measure is not given are left out.
     """
 
@@ -69,7 +83,7 @@ class Audit:
     of_one_batch: bool = True
     usual_rows: int | None = None
     hours_old: float | None = None
-    add_up: Callable[[Mapping[str, Decimal]], Sums] | None = None
+    add_up: Callable[[Counts], Sums] | None = None
     sums: Sums = field(default_factory=dict)
 
     @property

@@ -1,39 +1,26 @@
 """What a gate counts of a table's rows: how many break each rule, and which values they hold that others must have."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import LongType, StructType
 
-from retail_etl import spark
-from retail_etl.audit import BROKEN, ROWS, Audit
+from retail_etl import frames, spark
+from retail_etl.audit import BROKEN, ROWS, Audit, Counts
 from retail_etl.expectations import Expectation
 from retail_etl.schema import DATE, Column
-from retail_etl.survey import Survey, Values, signed, surveyed_columns, values_of
+from retail_etl.survey import Survey, surveyed_columns
+from retail_etl.values import Values, numbers_of, values_of
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
-
-_FEW = 20_000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What was counted. `broken`: number of a rule among `audit.expectations()` → rows that break it, of the rules that
-    rows tell by themselves, and of `unique`, where a row counts for each time that it is there too often. `values`:
-    column → what it holds; the key, and what refers to other tables. `totals`: `rows`, and additive column → total.
-    """
-
-    rows: int
-    broken: Mapping[int, int]
-    values: Mapping[str, Values]
-    totals: Mapping[str, Decimal]
 
 
 def count(audit: Audit) -> Counts:
@@ -100,13 +87,16 @@ def values_in(rows: DataFrame, columns: Sequence[str]) -> dict[str, Values]:
     return _union(columns, ({name: Values.deserialize(row[name]) for name in columns} for row in told))
 
 
+def keys_in(rows: DataFrame, column: str) -> Values:
+    """What one column holds, without NULL."""
+    return values_in(rows, [column])[column]
+
+
 def _values(batch: "RecordBatch") -> dict[str, Values]:
     return {name: values_of(batch.column(name)) for name in batch.schema.names}
 
 
 def _serialized(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
-    import pyarrow as pa
-
     found: dict[str, Values] = {}
     for batch in batches:
         found = _union(batch.schema.names, (found, _values(batch)))
@@ -124,24 +114,10 @@ def _union(columns: Iterable[str], found: Iterable[Mapping[str, Values]]) -> dic
 
 def frame_of(session: SparkSession, values: Values, column: Column) -> DataFrame:
     """A frame of the values (`target`), in the type that a column of its table has."""
-    if len(values) <= _FEW:
-        rows = session.createDataFrame([(signed(value),) for value in values], "number bigint")
-    else:
-        packed = session.createDataFrame([(bytearray(values.serialize()),)], "packed binary")
-        rows = packed.mapInArrow(_unpacked, "number bigint")
+    numbers = pa.RecordBatch.from_pydict({"number": numbers_of(values)})
+    rows = frames.of_arrow(session, [numbers], StructType().add("number", LongType()))
     number = F.col("number")
     return rows.select((F.date_from_unix_date(number.cast("int")) if column.type is DATE else number).alias("target"))
-
-
-def _unpacked(batches: "Iterable[RecordBatch]") -> "Iterator[RecordBatch]":
-    import numpy as np
-    import pyarrow as pa
-
-    for batch in batches:
-        for packed in batch.column("packed").to_pylist():
-            values = np.fromiter(Values.deserialize(packed), dtype="uint64").view("int64")
-            for place in range(0, len(values), _FEW):
-                yield pa.RecordBatch.from_pydict({"number": values[place : place + _FEW]})
 
 
 # ---------------------------------------------------------------------------- references

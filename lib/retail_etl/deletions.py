@@ -10,9 +10,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
+from retail_etl import frames
 from retail_etl.counting import frame_of
 from retail_etl.schema import BATCH_ID, SourceTable
-from retail_etl.survey import Values, between
+from retail_etl.values import Values, between
 
 CompleteRange = Sequence[int | None]
 """`[low, high]`, both included; None where it is open. A batch holds every row of the source in its key ranges."""
@@ -51,7 +52,7 @@ def history(
     in key ranges, with those.
     """
     ranges = [(batch_id, low, high) for batch_id, whole in complete.items() for low, high in whole]
-    looked_for = spark.createDataFrame(ranges, f"{BATCH_ID} bigint, low bigint, high bigint")
+    looked_for = frames.of_rows(spark, ranges, f"{BATCH_ID} bigint, low bigint, high bigint")
     known = present.groupBy("record_id").agg(F.min(BATCH_ID).alias("first_seen"))
     expected = known.join(
         F.broadcast(looked_for),

@@ -8,14 +8,17 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
-from retail_etl import model, survey
+from retail_etl import data_files, frames, model
+from retail_etl.counting import frame_of, keys_in
+from retail_etl.data_files import Part
 from retail_etl.errors import StateError
 from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
-from retail_etl.survey import Part, Values, signed, unsigned
+from retail_etl.values import Values, bounds, unsigned
 
 NAMESPACE = "star"
 MAIN = "main"
@@ -25,7 +28,9 @@ _PASSED_BY = 50
 """So many rows that are only passed by cost what one does that is new."""
 
 _LARGE = 100 << 20
-"""Bytes of data files whose keys are read by Spark's workers rather than here."""
+"""Bytes of data files that are read by Spark's workers rather than here."""
+
+_FEW_KEYS = 20_000
 
 _PROPERTIES = {
     "format-version": "2",
@@ -100,17 +105,22 @@ class Lake:
         )
         return sum(int(head.summary().get("total-records") or 0) for head in heads if head) // _PASSED_BY
 
+    @property
+    def _expressions(self) -> Any:
+        jvm: Any = self._spark._jvm
+        return jvm.Expressions
+
     def _metadata(self, table: StarTable) -> Any:
         """Iceberg's own object for the table, as it is now: it answers without a query."""
         jvm: Any = self._spark._jvm
         name = f"{CATALOG}.{self.namespace}.{table.name}"
-        loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, name)
+        loaded = jvm.Spark3Util.loadIcebergTable(self._spark._jsparkSession, name)
         loaded.refresh()
         return loaded
 
     def parts(self, table: StarTable, snapshot_id: int, batch_id: int) -> list[Part]:
         """The files in which readers of the snapshot find the batch's rows, and those of other batches perhaps."""
-        return self._planned(table, snapshot_id, _expressions(self._spark).equal(BATCH_ID, batch_id), batch_id)
+        return self._planned(table, snapshot_id, self._expressions.equal(BATCH_ID, batch_id), batch_id)
 
     def keys(self, table: StarTable, reference: str, asked: Values | None = None) -> Values:
         """The keys that the table has at the reference, in whatever version, or those of them that are asked for: no
@@ -119,19 +129,16 @@ class Lake:
         head = self.heads(table).get(reference)
         if head is None or asked == Values():
             return Values()
-        make = _expressions(self._spark)
-        wanted = make.alwaysTrue()
-        if asked is not None:
-            numbers = [signed(value) for value in asked]
-            above, below = (
-                make.greaterThanOrEqual(table.key, min(numbers)),
-                make.lessThanOrEqual(table.key, max(numbers)),
-            )
-            wanted = getattr(make, "and")(above, below)
+        wanted = self._expressions.alwaysTrue() if asked is None else self._in_range(table, *bounds(asked))
         parts = self._planned(table, head, wanted)
         are_many = sum(part.size for part in parts) > _LARGE
-        found = survey.keys(parts, self._spark if are_many else None)
+        found = data_files.keys(parts, self._spark if are_many else None)
         return found if asked is None else found & asked
+
+    def _in_range(self, table: StarTable, low: int, high: int) -> Any:
+        make = self._expressions
+        above, below = make.greaterThanOrEqual(table.key, low), make.lessThanOrEqual(table.key, high)
+        return getattr(make, "and")(above, below)
 
     def _planned(self, table: StarTable, snapshot_id: int, where: Any, batch_id: int | None = None) -> list[Part]:
         planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(where).planFiles()
@@ -150,14 +157,19 @@ class Lake:
         since = time.monotonic()
         if parent not in self.heads(table):
             return self._append(table, frame, batch_id, parent, since)
-        changed = without_equals(table, frame, self.near(table, self.rows(table, parent), frame)).cache()
+        # Small ones are read whole.
+        there = self.of_keys(table, parent, keys_in(frame, table.key)) if table.large else self.rows(table, parent)
+        changed = frames.settled(without_equals(table, frame, there))
         try:
             count = changed.count()
             if count == 0:
                 return None
             branch = branch_of(batch_id)
             self._open_branch(table, branch, parent)
-            self._merge(table, changed, branch)
+            if self.keys(table, parent, keys_in(changed, table.key)):
+                self._merge(table, changed, branch)
+            else:  # all are new: nobody has to look for them among what is there
+                changed.writeTo(self._name(table, branch)).append()
         finally:
             changed.unpersist()
         return Written(count, self.heads(table)[branch], _since(since))
@@ -179,11 +191,8 @@ class Lake:
         All others need no look-up.
         """
         since = time.monotonic()
-        if parent in self.heads(table):
-            near = self.near(table, self.rows(table, parent), seen_before)
-            if near is not None:
-                asked = near.join(seen_before, on=table.key, how="left_semi")
-                frame = without_equals(table, frame, latest(table, asked))
+        if parent in self.heads(table) and (seen := keys_in(seen_before, table.key)):
+            frame = without_equals(table, frame, latest(table, self.of_keys(table, parent, seen)))
         return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -211,14 +220,22 @@ class Lake:
         self.drop_branch(table, branch)
         self._spark.sql(f"ALTER TABLE {self._name(table)} CREATE BRANCH `{branch}`{version}")
 
-    def near(self, table: StarTable, current: DataFrame, frame: DataFrame) -> DataFrame | None:
-        """The rows of `current` whose key lies in the range of the frame's keys, so that files outside of it are not
-        read; None where the frame has no rows. Small tables are read whole.
+    def of_keys(self, table: StarTable, reference: str, keys: Values) -> DataFrame:
+        """The rows at the reference that have these keys. Files that have none of them are not read; and where few are
+        asked for, and little is to be read, Spark does not read it.
         """
-        if not (table.large or table.is_fact):
-            return current
-        (bounds,) = frame.agg(F.min(table.key).alias("low"), F.max(table.key).alias("high")).collect()
-        return None if bounds.low is None else current.where(F.col(table.key).between(bounds.low, bounds.high))
+        rows, head = self.rows(table, reference), self.heads(table).get(reference)
+        if head is None or not keys:
+            return rows.limit(0)
+        key, (low, high) = F.col(table.key), bounds(keys)
+        parts = self._planned(table, head, self._in_range(table, low, high))
+        are_few = len(keys) <= _FEW_KEYS and sum(part.size for part in parts) <= _LARGE
+        if are_few and all(part.has_all_rows for part in parts):
+            return frames.of_arrow(
+                self._spark, data_files.rows_with(parts, to_arrow_schema(rows.schema), keys), rows.schema
+            )
+        asked = frame_of(self._spark, keys, table.column(table.key)).withColumnRenamed("target", table.key)
+        return rows.where(key.between(low, high)).join(asked, on=table.key, how="left_semi")
 
     def _records(self, table: StarTable, snapshot_id: int, what: str) -> int:
         """A count of Iceberg's summary of a snapshot: `added-records`, `total-records`."""
@@ -275,7 +292,7 @@ class Lake:
         """
         table = model.QUALITY_RESULT
         schema = f"{table.spark_schema('lake')}, {BATCH_ID} bigint"
-        rows = self._spark.createDataFrame([(*result, batch_id) for result in results], schema).coalesce(1)
+        rows = frames.of_rows(self._spark, [(*result, batch_id) for result in results], schema).coalesce(1)
         earlier = f"{BATCH_ID} = {batch_id} AND layer = '{layer}'"
         if self.rows(table).where(earlier).head(1):  # overwriting would take a file of this batch alone
             self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {earlier}")
@@ -355,11 +372,6 @@ def _each(iterator: Any) -> Iterator[Any]:
     """What a Java iterator gives."""
     while iterator.hasNext():
         yield iterator.next()
-
-
-def _expressions(spark: SparkSession) -> Any:
-    jvm: Any = spark._jvm
-    return jvm.org.apache.iceberg.expressions.Expressions
 
 
 def _part(table: StarTable, task: Any, batch_id: int | None) -> Part:

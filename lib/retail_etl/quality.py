@@ -20,11 +20,13 @@ from pyspark.sql.window import Window
 
 from retail_etl import counting, spark
 from retail_etl.audit import USUAL_TIMES, Audit, broken
+from retail_etl.data_files import Part
 from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, requirement
 from retail_etl.runtime import SILENT, Job, Progress, side_by_side
-from retail_etl.survey import Part, Survey, Values, survey
+from retail_etl.survey import Survey, survey
 from retail_etl.validation import Counted, Validation, prepare, stumbled, validate
+from retail_etl.values import Values
 
 SAMPLES = 5
 _CHANGES = "mend the rows in the source, and the next run reads them again; or change the rule in model.py"
@@ -179,7 +181,7 @@ def _count(audit: Audit) -> Known:
     since = time.monotonic()
     with _judging(audit.table.name):
         counts = counting.count(audit)
-        audit = audit if audit.add_up is None else replace(audit, sums=audit.add_up(counts.totals))
+        audit = audit if audit.add_up is None else replace(audit, sums=audit.add_up(counts))
         dangling = counting.dangling(audit, counts)
         broken = dict.fromkeys(range(len(audit.expectations())), 0) | dict(counts.broken) | audit.told_by_table()
     broken |= {number: len(values) for number, values in dangling.items()}

@@ -4,15 +4,18 @@ What there is, and which of it counts, the manifests say (`manifests.py`).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from retail_etl import model
+from retail_etl import frames, json_objects, model
+from retail_etl.data_files import Part
 from retail_etl.errors import StateError
 from retail_etl.manifests import STAGES, Manifest, Manifests, folder, now
 from retail_etl.schema import BATCH_ID, SourceTable
-from retail_etl.survey import Part
+from retail_etl.spark import MANY, is_for_few
 
 __all__ = ["STAGES", "UNREADABLE", "Manifest", "RawZone", "now"]
 
@@ -38,11 +41,14 @@ class RawZone(Manifests):
 
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
-        objects = self._objects(table, extract)
+        parts = self.parts(table, extract)
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
-        uris = [self.storage.uri(name) for name in objects]
-        if not uris:
-            return spark.createDataFrame([], schema)
+        if not parts:
+            return frames.of_rows(spark, [], schema)
+        are_few = is_for_few(spark) and extract["tables"][table.name]["rows"] <= MANY
+        if are_few and (rows := _by_arrow(parts)) is not None:
+            return frames.of_arrow(spark, rows, frames.parsed(schema))
+        uris = [part.uri for part in parts]
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
 
     def parts(self, table: SourceTable, extract: Manifest) -> list[Part]:
@@ -84,11 +90,11 @@ class RawZone(Manifests):
             )
         schema = f"{table.spark_schema('raw')}, `{BATCH_ID}` bigint"
         if not objects:
-            return spark.createDataFrame([], schema)
+            return frames.of_rows(spark, [], schema)
         # What a gate has let through can be read: FAILFAST. The folders give the batch.
         folders = spark.read.schema(schema).options(mode="FAILFAST", basePath=self.storage.uri(f"raw/{table.name}/"))
         rows = folders.json([self.storage.uri(name) for name in objects]).withColumnRenamed(BATCH_ID, "read_in")
-        batches = spark.createDataFrame(shown, f"read_in bigint, {BATCH_ID} bigint")
+        batches = frames.of_rows(spark, shown, f"read_in bigint, {BATCH_ID} bigint")
         return rows.join(F.broadcast(batches), on="read_in", how="inner").drop("read_in")
 
     # ------------------------------------------------------------------ verdicts
@@ -108,13 +114,23 @@ class RawZone(Manifests):
             objects |= self.expect_manifest(batch_id, "quality_raw").get("verdicts", {})
         schema = f"{model.QUARANTINE.spark_schema('raw')}, `{BATCH_ID}` bigint"
         if not objects:
-            return _in_lake(spark.createDataFrame([], schema))
+            return _in_lake(frames.of_rows(spark, [], schema))
         found = self.storage.sizes("verdicts/")
         if damaged := [name for name, size in objects.items() if found.get(name) != size]:
             raise StateError(f"{damaged[0]} in {self.location} is not as it was written: restore it from a backup.")
         return _in_lake(
             spark.read.schema(schema).option("mode", "FAILFAST").json([self.storage.uri(name) for name in objects])
         )
+
+
+def _by_arrow(parts: Sequence[Part]) -> list[Any] | None:
+    """The rows of all parts; None where that is not for Arrow to tell."""
+    try:
+        tables = [rows for part in parts for rows in json_objects.rows(part)]
+    except (json_objects.UnclearError, *json_objects.DAMAGED):
+        return None
+    readable = [rows.append_column(UNREADABLE, pa.nulls(rows.num_rows, pa.string())) for rows in tables]
+    return [batch for rows in readable for batch in rows.to_batches()]
 
 
 def _in_lake(verdicts: DataFrame) -> DataFrame:

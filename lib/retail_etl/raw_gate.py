@@ -9,8 +9,10 @@ from itertools import groupby
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import counting, deletions, gates, model, quality, quarantine, runtime, spark
+from retail_etl import deletions, frames, gates, model, quality, quarantine, runtime
 from retail_etl.audit import Audit
+from retail_etl.counting import keys_in
+from retail_etl.data_files import Part
 from retail_etl.errors import StateError
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
@@ -19,7 +21,8 @@ from retail_etl.quality import Evaluation, Known, Outcome
 from retail_etl.raw import UNREADABLE, Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, SourceTable
-from retail_etl.survey import Part, Survey, Values
+from retail_etl.survey import Survey
+from retail_etl.values import Values
 
 
 def run(job: Job, zone: RawZone, batch_id: int) -> tuple[int, tuple[str, ...]]:
@@ -61,7 +64,7 @@ class _RawGate:
         self._usual = zone.usual_rows(batch_id)
         self._before = zone.held()
         held = gates.held(job, zone, batch_id - 1)
-        self._held = None if held is None else spark.settled(held)
+        self._held = None if held is None else frames.settled(held)
         self._surveys: dict[str, Survey] = {}
         self._counted: dict[str, Known] = {}
         self._evaluations: dict[str, Evaluation] = {}
@@ -163,9 +166,9 @@ class _RawGate:
         elif survey is not None and survey.is_certain:
             keys = survey.values[target.key]
         else:
-            keys = _keys_of(self._zone.full_copy(self._job.spark, target, self._extract), target.key)
+            keys = keys_in(self._zone.full_copy(self._job.spark, target, self._extract), target.key)
         held = self._held_now(target.name) if target.extract == "snapshot" else self._bad.get(target.name)
-        return keys if held is None else keys - _keys_of(held, "record_id")
+        return keys if held is None else keys - keys_in(held, "record_id")
 
     def _shown(self, target: SourceTable, asked: Values) -> Values:
         """Those of the keys that the star shows, or will when it has taken what was let through before."""
@@ -176,7 +179,7 @@ class _RawGate:
             extract = self._zone.expect_manifest(batch_id, "extract")
             if extract["tables"][target.name]["rows"] and asked - there:
                 rows = gates.accepted(self._job, self._zone, target, extract)
-                there |= _keys_of(rows, target.key) & asked
+                there |= keys_in(rows, target.key) & asked
         return there
 
     # ------------------------------------------------------------------ quarantine
@@ -200,7 +203,7 @@ class _RawGate:
         if aside is not None:
             why = quality.reasons(evaluation.audit, aside, self._held_now)
             lines = self._zone.lines(self._job.spark, table, self._extract)
-            bad = spark.settled(lines.join(F.broadcast(why), on="record_id", how="inner"))
+            bad = frames.settled(lines.join(F.broadcast(why), on="record_id", how="inner"))
             self._excluded[table.name] = bad.count()
             self._bad[table.name] = bad
             found.append(quarantine.set_aside(table.name, bad, before))
@@ -217,7 +220,7 @@ class _RawGate:
         moment = F.lit(deletions.found_at(self._extract)).cast("timestamp_ntz")
         of_batch = F.lit(self._batch_id).cast("bigint").alias(BATCH_ID)
         kept = events.select(*events.columns, moment.alias("found_at"), of_batch)
-        kept = spark.settled(kept.select(*model.QUARANTINE.column_names, BATCH_ID))
+        kept = frames.settled(kept.select(*model.QUARANTINE.column_names, BATCH_ID))
         counts: dict[bool, int] = dict(kept.groupBy("is_held").count().collect())
         if counts:
             self._events[name] = kept
@@ -268,10 +271,6 @@ class _RawGate:
         if table.name in self._bad:
             rows = quarantine.without(rows, self._bad[table.name], table.key)
         return dict(gates.sums(model.SHOWN_BY[table.name], rows))
-
-
-def _keys_of(rows: DataFrame, column: str) -> Values:
-    return counting.values_in(rows, [column])[column]
 
 
 def _referring(table: SourceTable) -> list[Column]:

@@ -15,7 +15,7 @@ from py4j.java_gateway import JavaClass
 from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from retail_etl import errors
 from retail_etl.errors import SparkError
@@ -40,7 +40,6 @@ FAILURES = (Py4JError, PySparkException)
 
 _T = TypeVar("_T")
 
-_FEW = 20_000
 MANY = 100_000
 """More rows than that deserve generated code, and workers of their own."""
 
@@ -121,7 +120,17 @@ def session(lake: str) -> SparkSession:
     local = _local_context(lake).newSession()
     for name, value in _catalog(lake).items():
         local.conf.set(f"spark.sql.catalog.{CATALOG}.{name}", value)
+    _load_catalog(local)
     return local
+
+
+def _load_catalog(made: SparkSession) -> None:
+    """Have the catalog made by this session's settings, once for all threads. Spark makes it when it is first asked
+    for, and by the settings of the session that is active in the thread that asks.
+    """
+    jvm: Any = made._jvm
+    jvm.SparkSession.setActiveSession(made._jsparkSession)
+    made._jsparkSession.sessionState().catalogManager().catalog(CATALOG)
 
 
 def suit(made: SparkSession, rows: int) -> None:
@@ -201,11 +210,13 @@ def driver_memory() -> str:
 
 
 def _keep_classes_at_hand(jvm: Any) -> None:
-    """Look the classes up once that PySpark names at every call, each `functions.col` among them: py4j keeps none, and
-    the JVM searches hundreds of jars for each of the packages that it does not find one in.
+    """Look the classes up once that PySpark and we name at every call, each `functions.col` among them: py4j keeps
+    none, and the JVM searches hundreds of jars for each of the packages that it does not find one in.
     """
     for name in ("functions", "PythonUtils", "PythonSQLUtils", "SparkSession"):
         setattr(jvm, name, getattr(jvm, name))
+    jvm.Spark3Util = jvm.org.apache.iceberg.spark.Spark3Util
+    jvm.Expressions = jvm.org.apache.iceberg.expressions.Expressions
 
 
 def jars(packages: Sequence[str]) -> dict[str, str]:
@@ -288,16 +299,9 @@ def _of_ours(kind: str) -> type[errors.RetailEtlError] | None:
     return found
 
 
-def settled(rows: DataFrame) -> DataFrame:
-    """The same rows, computed once: few of them as a frame of their own, whose plan is no longer than they are; many in
-    Spark's cache, until they are unpersisted.
-    """
-    cached = rows.cache()
-    if cached.count() > _FEW:
-        return cached
-    few = cached.collect()
-    cached.unpersist()
-    return rows.sparkSession.createDataFrame(few, rows.schema)
+def has_started() -> bool:
+    """Whether this process has a Spark context."""
+    return SparkContext._active_spark_context is not None
 
 
 def describe(text: str) -> None:

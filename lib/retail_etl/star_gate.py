@@ -8,11 +8,9 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from retail_etl import gates, model, quality
-from retail_etl.audit import Audit, Sums
+from retail_etl.audit import Audit, Counts, Sums
+from retail_etl.counting import keys_in
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
 from retail_etl.history import latest
@@ -21,7 +19,8 @@ from retail_etl.quality import Outcome
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, StarTable
-from retail_etl.survey import Survey, Values, is_surveyed
+from retail_etl.survey import Survey, is_surveyed
+from retail_etl.values import Values
 
 
 def run(job: Job, zone: RawZone, batch_id: int) -> int:
@@ -72,7 +71,7 @@ def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manif
     audits = {
         name: replace(_audit(lake, batch_id, name, written, surveys), add_up=add_up.get(name)) for name in written
     }
-    unwritten = [_accounted(name, sums({})) for name, sums in add_up.items() if name not in written]
+    unwritten = [_accounted(name, sums(Counts(0, {}, {}, {}))) for name, sums in add_up.items() if name not in written]
     evaluations = quality.evaluate_all(audits, job.progress)
     return Findings("star", batch_id, evaluations, unwritten, since)
 
@@ -105,30 +104,26 @@ def _sums(
     batch_id: int,
     table: StarTable,
     let_through: dict[str, str],
-    totals: Mapping[str, Decimal],
+    counts: Counts,
 ) -> Sums:
     """What was let through must be there: as a version of this batch, or as the one that is current and its equal.
-    `totals`: of what the batch wrote of the table, if it did.
+    `counts`: of what the batch wrote of the table.
     """
     names = ("rows", *(column.name for column in table.columns if column.is_additive))
-    here = {name: totals.get(name, Decimal(0)) for name in names}
+    here = {name: counts.totals.get(name, Decimal(0)) for name in names}
     if here["rows"] != int(let_through["rows"]):
-        whole = lake.rows(table, lake.latest(table, [batch_id]))
-        here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, whole))
+        written = counts.values.get(table.key, Values())
+        here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, written))
     return {name: (Decimal(let_through[name]), total) for name, total in here.items()}
 
 
 def _unchanged(
-    job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, whole: DataFrame
+    job: Job, zone: RawZone, lake: Lake, batch_id: int, table: StarTable, written: Values
 ) -> dict[str, Decimal]:
     """The sums of the current versions of rows that the batch read again and that were as they are."""
     source, extract = model.SOURCE[table.sources[0]], zone.expect_manifest(batch_id, "extract")
-    keys = gates.accepted(job, zone, source, extract).select(F.col(source.key).alias(table.key))
-    new = whole.where(F.col(BATCH_ID) == batch_id).select(table.key)
-    again = keys.join(new, on=table.key, how="left_anti")
-    near = lake.near(table, whole, again)
-    versions = whole.limit(0) if near is None else near.join(again, on=table.key, how="left_semi")
-    return gates.sums(table, latest(table, versions))
+    again = keys_in(gates.accepted(job, zone, source, extract), source.key) - written
+    return gates.sums(table, latest(table, lake.of_keys(table, lake.latest(table, [batch_id]), again)))
 
 
 def _accounted(name: str, sums: Sums) -> Outcome:

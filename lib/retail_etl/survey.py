@@ -5,31 +5,23 @@ then Spark goes over the table, and the predicates of `audit.py` say what holds.
 pass there; tests/integration/test_surveys.py holds both against each other.
 """
 
-import gzip
-import io
-import operator
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, reduce
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
-import pyarrow.parquet as pq
 import pycountry
-from pyroaring import BitMap64
 from pyspark.sql import SparkSession
 
-from retail_etl import model
-from retail_etl.errors import StateError
+from retail_etl import json_objects, model
+from retail_etl.data_files import Part, parquet
 from retail_etl.expectations import Expectation, Kind, declared
+from retail_etl.json_objects import DAMAGED, UnclearError
 from retail_etl.schema import (
     BATCH_ID,
     FIRST_DATE,
@@ -40,35 +32,14 @@ from retail_etl.schema import (
     SourceTable,
     StarTable,
 )
-from retail_etl.storage import Storage, open_storage
-
-Values = BitMap64
-"""Whole numbers, and days, counted since 1970: each as its 64 bits. Dense keys take a bit each."""
+from retail_etl.values import Values, values_of
 
 OTHERWISE_TOLD = frozenset(
     ("row_count", "readable", "volume", "unique", "reference", "no_holes", "freshness", "accounted", "sum")
 )
 """The kinds of rules that rows do not tell one by one: counts, values and what lies elsewhere tell them."""
 
-_T = TypeVar("_T")
-
-_CHUNK = 4 << 20
-_LARGEST_BLOCK = 1 << 28
-_RAW_TYPES = {"bigint": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
 _WIDE = pa.decimal128(38, 4)
-
-
-@dataclass(frozen=True)
-class Part:
-    """An object that holds rows of a table: JSON of the raw zone, or a data file of the lake, of which only the rows of
-    `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone.
-    """
-
-    table: str
-    uri: str
-    size: int
-    batch_id: int | None = None
-    deletes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -107,7 +78,7 @@ def survey(parts: Mapping[str, Sequence[Part]], session: SparkSession | None = N
         surveyed: Iterable[Survey] = map(look_at, largest_first)
     else:
         surveyed = session.sparkContext.parallelize(largest_first, len(largest_first)).map(look_at).collect()
-    found = {name: _nothing(_table(name)) for name in parts}
+    found = {name: _nothing(model.SOURCE.get(name) or model.STAR[name]) for name in parts}
     for part, one in zip(largest_first, surveyed, strict=True):
         found[part.table].add(one)
     return found
@@ -117,33 +88,15 @@ def _nothing(table: SourceTable | StarTable) -> Survey:
     return Survey(values={name: Values() for name in surveyed_columns(table)})
 
 
-def keys(parts: Sequence[Part], session: SparkSession | None = None) -> Values:
-    """The keys of all rows in data files of the lake, those of rows that were replaced or deleted since among them. On
-    the session's workers, or here, where it is None.
-    """
-    if session is None or not parts:
-        found: Iterable[Values] = map(_keys, parts)
-    else:
-        found = session.sparkContext.parallelize(parts, len(parts)).map(_keys).collect()
-    return reduce(operator.or_, found, Values())
-
-
-def _keys(part: Part) -> Values:
-    key = _table(part.table).key
-    with _parquet(part.uri) as file:
-        batches = file.iter_batches(columns=[key], use_threads=False)
-        return reduce(operator.or_, (values_of(batch.column(key)) for batch in batches), Values())
-
-
 def look_at(part: Part) -> Survey:
     """What is found of one part."""
     since = time.monotonic()
-    table = _table(part.table)
+    table = part.of
     found = _nothing(table)
     try:
-        for rows in (_from_json if part.table in model.SOURCE else _from_parquet)(table, part):
+        for rows in json_objects.rows(part) if part.table in model.SOURCE else _from_parquet(table, part):
             _note(found, table, rows)
-    except (_UnclearError, *_DAMAGED):
+    except (UnclearError, *DAMAGED):
         found.is_certain = False
     found.seconds = time.monotonic() - since
     return found
@@ -159,39 +112,6 @@ def is_surveyed(table: SourceTable | StarTable) -> bool:
     return isinstance(table, SourceTable) or set(table.identity) <= {table.key, BATCH_ID}
 
 
-def signed(value: int) -> int:
-    """The number that has the bits of one of `Values`."""
-    return value - (1 << 64) if value >> 63 else value
-
-
-def unsigned(value: int) -> int:
-    """The bits of a number, as `Values` has them."""
-    return value % (1 << 64)
-
-
-def values_of(column: Any) -> Values:
-    """What is in an Arrow column of whole numbers or days, without NULL."""
-    known = column.drop_null()
-    if pa.types.is_date32(known.type):
-        known = known.cast(pa.int32())
-    numbers = known.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return Values(memoryview(numbers.view("uint64"))) if len(numbers) else Values()
-
-
-def between(values: Values, ranges: Iterable[Sequence[int | None]]) -> Values:
-    """Those of them that lie in one of the ranges `[low, high]`, both included; None where it is open."""
-    found = Values()
-    for low, high in ranges:
-        if low is None and high is None:
-            return values
-        numbers = np.fromiter(values, dtype="uint64", count=len(values)).view("int64")
-        inside = (numbers >= (-(1 << 63) if low is None else low)) & (
-            numbers <= ((1 << 63) - 1 if high is None else high)
-        )
-        found |= values_of(pa.array(numbers[inside]))
-    return found
-
-
 @cache
 def iso_4217() -> tuple[str, ...]:
     """The currency codes that ISO 4217 knows."""
@@ -201,131 +121,17 @@ def iso_4217() -> tuple[str, ...]:
 # ---------------------------------------------------------------------------- objects
 
 
-class _UnclearError(Exception):
-    """Not what was expected here: Spark is to look at it."""
-
-
-_DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error)
-
-
-def _table(name: str) -> SourceTable | StarTable:
-    return model.SOURCE[name] if name in model.SOURCE else model.STAR[name]
-
-
-def _at(uri: str) -> tuple[Storage, str]:
-    """The storage of an object, and its name there."""
-    location, _, name = uri.removeprefix("file:").rpartition("/")
-    return open_storage(location or "/"), name
-
-
-def _there(found: _T | None, uri: str) -> _T:
-    if found is None:
-        raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
-    return found
-
-
-@contextmanager
-def _parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    storage, name = _at(uri)
-    with _there(storage.open(name), uri) as file:
-        yield pq.ParquetFile(file)
-
-
-def _from_json(table: SourceTable | StarTable, part: Part) -> Iterator[Any]:
-    storage, name = _at(part.uri)
-    data = _there(storage.read(name), part.uri)
-    schema = pa.schema([(column.name, _RAW_TYPES[column.type.raw]) for column in table.columns])
-    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-    for chunk in _whole_lines(_unpacked(part.uri, data)):
-        lines = _lines(chunk)
-        reading = pj.ReadOptions(use_threads=False, block_size=len(chunk) + 1)
-        rows = pj.read_json(pa.BufferReader(chunk), read_options=reading, parse_options=options)
-        if rows.num_rows != lines:
-            raise _UnclearError
-        rows.validate(full=True)
-        yield rows
-
-
-def _unpacked(uri: str, data: bytes) -> Iterator[bytes]:
-    if uri.endswith(".gz"):
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            while piece := file.read(_CHUNK):
-                yield piece
-    elif uri.endswith(".lz4"):
-        yield from _from_lz4(memoryview(data))
-    else:
-        yield data
-
-
-def _from_lz4(data: memoryview) -> Iterator[bytes]:
-    """Hadoop's framing: blocks, each after its length when unpacked, of pieces, each after its own length."""
-    place = 0
-
-    def length() -> int:
-        nonlocal place
-        place += 4
-        return int.from_bytes(data[place - 4 : place], "big")
-
-    while place < len(data) and (left := length()):
-        while left:
-            size = length()
-            if not 0 < size <= len(data) - place or left > _LARGEST_BLOCK:
-                raise _UnclearError
-            piece = pa.py_buffer(data[place : place + size])
-            unpacked = pa.decompress(piece, decompressed_size=left, codec="lz4_raw", asbytes=True)
-            place, left = place + size, left - len(unpacked)
-            yield unpacked
-
-
-def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    waiting: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        end = piece.rfind(b"\n") + 1 if size + len(piece) >= _CHUNK else 0
-        if end:
-            yield b"".join((*waiting, piece[:end]))
-            waiting, size = [], 0
-        waiting.append(piece[end:])
-        size += len(piece) - end
-    if rest := b"".join(waiting):
-        yield rest
-
-
-def _lines(chunk: bytes) -> int:
-    """How many lines there are, each of them a single object: Arrow would also take one over two lines, or two in one,
-    and falls over a bare null.
-    """
-    characters = np.frombuffer(chunk, dtype="uint8")
-    ends = np.flatnonzero(characters == ord("\n"))
-    if len(ends) == 0 or ends[-1] != len(characters) - 1 or ends[0] == 0:
-        raise _UnclearError
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    if not ((characters[ends - 1] == ord("}")).all() and (characters[starts] == ord("{")).all()):
-        raise _UnclearError
-    if not chunk.isascii():
-        chunk.decode()  # Arrow would not look at the bytes of a column that the model does not have
-    return len(ends)
-
-
 def _from_parquet(table: SourceTable | StarTable, part: Part) -> Iterator[Any]:
-    if any(_speaks_of(part.uri, delete) for delete in part.deletes):
-        raise _UnclearError
+    if not part.has_all_rows:
+        raise UnclearError
     rules = [column.name for rule in declared(table) for column in rule.columns]
     columns = list(dict.fromkeys((*surveyed_columns(table), *rules, BATCH_ID)))
-    with _parquet(part.uri) as file:
+    with parquet(part.uri) as file:
         if not set(columns) <= set(file.schema_arrow.names):
-            raise _UnclearError
+            raise UnclearError
         for batch in file.iter_batches(columns=columns, use_threads=False):
             rows = pa.Table.from_batches([batch])
             yield rows.filter(pc.equal(rows[BATCH_ID], part.batch_id))
-
-
-def _speaks_of(uri: str, deletes: str) -> bool:
-    """Whether a file of Iceberg's deletes by position names the data file. Deletes of another kind may mean any."""
-    with _parquet(deletes) as file:
-        if "file_path" not in file.schema_arrow.names:
-            return True
-        return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
 
 
 # ---------------------------------------------------------------------------- rules

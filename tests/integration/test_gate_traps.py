@@ -12,7 +12,7 @@ from retail_etl import model, quality, spark
 from retail_etl.audit import Audit
 from retail_etl.errors import QualityError
 from retail_etl.schema import SourceTable
-from retail_etl.survey import Values
+from retail_etl.values import Values
 
 GOOD = (1, 9, 5, 2, 7, "361.39", 1, "2024-03-01", "2024-02-28", 3, "2024-02-27T14:20:52.186", "2024-02-27T14:20:52.186")
 COLUMNS = list(model.SALES_ORDER.column_names)

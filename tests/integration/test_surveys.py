@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 
 from retail_etl import counting, model, spark
 from retail_etl.audit import Audit
+from retail_etl.data_files import Part
 from retail_etl.lake import Lake
 from retail_etl.raw import RawZone
 from retail_etl.schema import DATE_TEXT, TIMESTAMP, SourceTable
-from retail_etl.survey import Part, is_surveyed, look_at, survey
+from retail_etl.survey import is_surveyed, look_at, survey
 from tests.integration.world import World
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -169,7 +170,7 @@ def test_a_survey_counts_what_spark_counts(loaded: World) -> None:
             rows = lake.rows(table).where(F.col("batch_id") == batch_id)
             if name == "dim_design" and batch_id == 1:
                 continue  # all of its rows have a new version: see below
-            _assert_equal(Audit(table, rows, entry["rows"], survey=found, add_up=lambda totals: {}))
+            _assert_equal(Audit(table, rows, entry["rows"], survey=found, add_up=lambda counts: {}))
             seen.add(name)
     assert seen >= model.SOURCE.keys() | {
         "fact_sales_order",

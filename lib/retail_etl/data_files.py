@@ -1,0 +1,111 @@
+"""Objects of the raw zone and data files of the lake, read by Arrow where they lie."""
+
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from retail_etl import model
+from retail_etl.errors import StateError
+from retail_etl.schema import SourceTable, StarTable
+from retail_etl.storage import Storage, open_storage
+from retail_etl.values import Values, is_among, values_of
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object that holds rows of a table: JSON of the raw zone, or a data file of the lake, of which only the rows of
+    `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone.
+    """
+
+    table: str
+    uri: str
+    size: int
+    batch_id: int | None = None
+    deletes: tuple[str, ...] = ()
+
+    @property
+    def of(self) -> SourceTable | StarTable:
+        """Its table, in the model."""
+        return model.SOURCE[self.table] if self.table in model.SOURCE else model.STAR[self.table]
+
+    @property
+    def has_all_rows(self) -> bool:
+        """Whether no file of deletes speaks of it."""
+        return not any(_speaks_of(self.uri, delete) for delete in self.deletes)
+
+
+def read(uri: str) -> bytes:
+    """The object's bytes; StateError where it is gone."""
+    storage, name = _at(uri)
+    return _there(storage.read(name), uri)
+
+
+@contextmanager
+def parquet(uri: str) -> Iterator[pq.ParquetFile]:
+    """The data file, of which only what is asked for is read; StateError where it is gone."""
+    storage, name = _at(uri)
+    with _there(storage.open(name), uri) as file:
+        yield pq.ParquetFile(file)
+
+
+def keys(parts: Sequence[Part], session: SparkSession | None = None) -> Values:
+    """The keys of all rows in data files of the lake, those of rows that were replaced or deleted since among them. On
+    the session's workers, or here, where it is None.
+    """
+    if session is None or not parts:
+        found: Iterable[Values] = map(_keys, parts)
+    else:
+        found = session.sparkContext.parallelize(parts, len(parts)).map(_keys).collect()
+    return reduce(operator.or_, found, Values())
+
+
+def _keys(part: Part) -> Values:
+    key = part.of.key
+    with parquet(part.uri) as file:
+        batches = file.iter_batches(columns=[key], use_threads=False)
+        return reduce(operator.or_, (values_of(batch.column(key)) for batch in batches), Values())
+
+
+def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterator[pa.RecordBatch]:
+    """The rows of data files that have one of the keys, with the columns of the schema."""
+    for part in parts:
+        key = part.of.key
+        with parquet(part.uri) as file:
+            for group in range(file.num_row_groups):
+                wanted = is_among(file.read_row_group(group, columns=[key]).column(key), keys)
+                if pc.any(wanted).as_py():
+                    rows = file.read_row_group(group, columns=schema.names).select(schema.names).filter(wanted)
+                    yield from rows.cast(schema).to_batches()
+
+
+# ---------------------------------------------------------------------------- objects
+
+
+def _at(uri: str) -> tuple[Storage, str]:
+    """The storage of an object, and its name there."""
+    location, _, name = uri.removeprefix("file:").rpartition("/")
+    return open_storage(location or "/"), name
+
+
+def _there(found: _T | None, uri: str) -> _T:
+    if found is None:
+        raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
+    return found
+
+
+def _speaks_of(uri: str, deletes: str) -> bool:
+    """Whether a file of Iceberg's deletes by position names the data file. Deletes of another kind may mean any."""
+    with parquet(deletes) as file:
+        if "file_path" not in file.schema_arrow.names:
+            return True
+        return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
