@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial, reduce
 from itertools import groupby
@@ -53,13 +54,18 @@ class _RawGate:
 
     def __init__(self, job: Job, zone: RawZone, batch_id: int) -> None:
         self._job, self._zone, self._batch_id = job, zone, batch_id
+        self._since = time.monotonic()
         self._accepts = {name: job.tables(name) for name in ("accept_quarantine", "accept_volume")}
         self._extract = zone.expect_manifest(batch_id, "extract")
-        self.lake = Lake.of(job)
-        self.lake.create_missing(filled=zone.has_published())
         self.rows: dict[str, int] = {
             name: entry["rows"] for name, entry in self._extract["tables"].items() if entry["rows"] is not None
         }
+        self._in_order = sorted(self.rows, key=_depth)
+        self.lake = Lake.of(job)
+        # Spark's workers go over the objects while the driver opens the lake.
+        self._pool = ThreadPoolExecutor(1)
+        self._surveying = self._pool.submit(self._survey)
+        self.lake.create_missing(filled=zone.has_published())
         job.expect(self.lake.rows_to_look_at())
         self._usual = zone.usual_rows(batch_id)
         self._before = zone.held()
@@ -75,19 +81,20 @@ class _RawGate:
 
     def evaluate(self) -> Findings:
         """What the gate finds."""
-        since = time.monotonic()
-        in_order = sorted(self.rows, key=_depth)
-        parts = {name: self._parts(name) for name in (*in_order, *self._referred_copies())}
-        for name in in_order:
-            self._job.progress.start(name, self.rows[name])
-        self._surveys = quality.survey_all(parts, self._job, sum(self.rows.values()))
-        audits = {name: self._audit(model.SOURCE[name]) for name in in_order}
+        self._surveys = self._surveying.result()
+        audits = {name: self._audit(model.SOURCE[name]) for name in self._in_order}
         again = sum(audit.rows for audit in audits.values() if not audit.is_surveyed)
         self._job.expect(again + self.lake.rows_to_look_at())
         self._evaluate(audits)
         too_many = [name for name in self.set_aside if not self._may(name)]
         crowds = [_crowd(self._evaluations[name], self.set_aside[name]) for name in too_many]
-        return Findings("raw", self._batch_id, self._evaluations, crowds, since)
+        return Findings("raw", self._batch_id, self._evaluations, crowds, self._since)
+
+    def _survey(self) -> dict[str, Survey]:
+        parts = {name: self._parts(name) for name in (*self._in_order, *self._referred_copies())}
+        for name in self._in_order:
+            self._job.progress.start(name, self.rows[name])
+        return quality.survey_all(parts, self._job, sum(self.rows.values()))
 
     def _referred_copies(self) -> list[str]:
         """The snapshot tables that the batch did not read itself: it goes by an earlier full copy."""
@@ -256,6 +263,7 @@ class _RawGate:
 
     def close(self) -> None:
         """Give the memory of kept rows back, whatever became of the gate."""
+        self._pool.shutdown(cancel_futures=True)
         for evaluation in self._evaluations.values():
             evaluation.close()
         kept = (*self._bad.values(), *self._events.values())
