@@ -116,6 +116,8 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
         table = model.STAR[name]
         return Audit(table, lake.rows(table, REBUILD), written[name].rows, there=there, of_one_batch=False)
 
+    for name, result in written.items():
+        job.progress.start(name, result.rows)
     evaluations = quality.evaluate_all({name: audit(name) for name in written}, job.progress)
     for evaluation in evaluations.values():
         evaluation.close()  # else Spark keeps a part of every row while the tables are compared

@@ -1,11 +1,12 @@
 """Objects of the raw zone and data files of the lake, read by Arrow where they lie."""
 
 import operator
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
-from typing import TypeVar
+from functools import cache, reduce
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,12 +14,12 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from retail_etl import model
-from retail_etl.errors import StateError
+from retail_etl.errors import StateError, StorageError
 from retail_etl.schema import SourceTable, StarTable
-from retail_etl.storage import Storage, open_storage
+from retail_etl.storage import Bucket, Folder, Storage
 from retail_etl.values import Values, is_among, values_of
 
-_T = TypeVar("_T")
+_CURE = "Restore it from a backup, or have the lake made anew from the raw zone: etl.py rebuild lake."
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,24 @@ class Part:
 def read(uri: str) -> bytes:
     """The object's bytes; StateError where it is gone."""
     storage, name = _at(uri)
-    return _there(storage.read(name), uri)
+    data = storage.read(name)
+    if data is None:
+        raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
+    return data
 
 
 @contextmanager
 def parquet(uri: str) -> Iterator[pq.ParquetFile]:
-    """The data file, of which only what is asked for is read; StateError where it is gone."""
+    """The data file of the lake, of which only what is asked for is read; StorageError where it is gone or damaged."""
     storage, name = _at(uri)
-    with _there(storage.open(name), uri) as file:
-        yield pq.ParquetFile(file)
+    try:
+        file = storage.open(name)
+        if file is None:
+            raise StorageError(f"{uri} of the lake is gone. {_CURE}")
+        with file:
+            yield pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{uri} of the lake cannot be read ({error}). {_CURE}") from error
 
 
 def keys(parts: Sequence[Part], session: SparkSession | None = None) -> Values:
@@ -93,14 +103,17 @@ def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterato
 
 def _at(uri: str) -> tuple[Storage, str]:
     """The storage of an object, and its name there."""
-    location, _, name = uri.removeprefix("file:").rpartition("/")
-    return open_storage(location or "/"), name
+    if uri.startswith("s3://"):
+        bucket, _, name = uri.removeprefix("s3://").partition("/")
+        return _bucket(bucket, os.environ.get("AWS_ENDPOINT_URL")), name
+    path = Path(uri.removeprefix("file:"))
+    return Folder(path.parent), path.name
 
 
-def _there(found: _T | None, uri: str) -> _T:
-    if found is None:
-        raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
-    return found
+@cache
+def _bucket(name: str, endpoint: str | None) -> Bucket:
+    """One client for all of a bucket's objects, as long as its server is the same."""
+    return Bucket(name, "")
 
 
 def _speaks_of(uri: str, deletes: str) -> bool:

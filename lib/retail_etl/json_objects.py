@@ -56,7 +56,9 @@ def _unpacked(uri: str, data: bytes) -> Iterator[bytes]:
 
 
 def _from_lz4(data: memoryview) -> Iterator[bytes]:
-    """Hadoop's framing: blocks, each after its length when unpacked, of pieces, each after its own length."""
+    """Hadoop's framing: blocks, each after its length when unpacked, of pieces, each after its own length. More than
+    one piece, as a row of a quarter of a megabyte makes, is not understood: how long one is when unpacked is not told.
+    """
     place = 0
 
     def length() -> int:

@@ -194,9 +194,15 @@ def _evaluate(known: Known, validation: Validation) -> Evaluation:
     rules = audit.expectations()
     failed = [rule for rule in rules if not validation.holds[rule]]
     of_rows = [rule for rule in failed if rule.is_about_rows]
-    with _judging(audit.table.name):
-        at_fault = _rows_at_fault(audit, of_rows, known.dangling).cache() if of_rows else None
-        found, samples = ({}, {}) if at_fault is None else (_counts(at_fault), _samples(at_fault))
+    at_fault, found, samples = None, {}, {}
+    if of_rows:
+        at_fault = _rows_at_fault(audit, of_rows, known.dangling).cache()
+        try:
+            with _judging(audit.table.name):
+                found, samples = _counts(at_fault), _samples(at_fault)
+        except BaseException:
+            at_fault.unpersist()
+            raise
     seconds = round(known.seconds + time.monotonic() - since, 3)
     outcomes = []
     for number, rule in enumerate(rules):

@@ -65,12 +65,16 @@ class _RawGate:
         # Spark's workers go over the objects while the driver opens the lake.
         self._pool = ThreadPoolExecutor(1)
         self._surveying = self._pool.submit(self._survey)
-        self.lake.create_missing(filled=zone.has_published())
-        job.expect(self.lake.rows_to_look_at())
-        self._usual = zone.usual_rows(batch_id)
-        self._before = zone.held()
-        held = gates.held(job, zone, batch_id - 1)
-        self._held = None if held is None else frames.settled(held)
+        try:
+            self.lake.create_missing(filled=zone.has_published())
+            job.expect(self.lake.rows_to_look_at())
+            self._usual = zone.usual_rows(batch_id)
+            self._before = zone.held()
+            held = gates.held(job, zone, batch_id - 1)
+            self._held = None if held is None else frames.settled(held)
+        except BaseException:
+            self._pool.shutdown(cancel_futures=True)
+            raise
         self._surveys: dict[str, Survey] = {}
         self._counted: dict[str, Known] = {}
         self._evaluations: dict[str, Evaluation] = {}
@@ -142,7 +146,7 @@ class _RawGate:
         entry = self._extract["tables"][table.name]
         return Audit(
             table,
-            self._zone.read(self._job.spark, table, self._extract),
+            self._zone.read(self._job.spark, table, self._extract, later=True),
             self.rows[table.name],
             survey=self._surveys.get(table.name),
             unreadable=UNREADABLE,

@@ -57,7 +57,9 @@ def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manif
     parts = {
         name: lake.parts(model.STAR[name], entry["snapshot_id"], batch_id)
         for name, entry in written.items()
+        # What somebody else wrote to is for Spark to look at: as readers of the branch would see it.
         if is_surveyed(model.STAR[name])
+        and lake.heads(model.STAR[name]).get(branch_of(batch_id)) == entry["snapshot_id"]
     }
     for name, entry in written.items():
         job.progress.start(name, entry["rows"])

@@ -1,4 +1,4 @@
-"""Objects by name, in a folder or in an S3 bucket: what the raw zone and the manifests need, and no more.
+"""Objects by name, in a folder or in an S3 bucket: what manifests, raw objects and gates need.
 
 Objects are created once and never rewritten; the lease alone is replaced, by compare-and-swap. Both are atomic: an
 object is there whole, or not at all.

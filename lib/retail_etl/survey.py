@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from retail_etl import json_objects, model
 from retail_etl.data_files import Part, parquet
+from retail_etl.errors import StateError, StorageError
 from retail_etl.expectations import Expectation, Kind, declared
 from retail_etl.json_objects import DAMAGED, UnclearError
 from retail_etl.schema import (
@@ -70,8 +71,6 @@ class Survey:
 def survey(parts: Mapping[str, Sequence[Part]], session: SparkSession | None = None) -> dict[str, Survey]:
     """Go over the parts of each table, each part once: table → what was found. On the session's workers, or here, where
     it is None.
-
-    StateError where an object is gone.
     """
     largest_first = sorted(chain.from_iterable(parts.values()), key=lambda part: -part.size)
     if session is None or not largest_first:
@@ -96,8 +95,8 @@ def look_at(part: Part) -> Survey:
     try:
         for rows in json_objects.rows(part) if part.table in model.SOURCE else _from_parquet(table, part):
             _note(found, table, rows)
-    except (UnclearError, *DAMAGED):
-        found.is_certain = False
+    except (UnclearError, StateError, StorageError, *DAMAGED):
+        found.is_certain = False  # Spark says what is wrong with it
     found.seconds = time.monotonic() - since
     return found
 
