@@ -53,13 +53,13 @@ def is_among(column: Any, values: Values) -> Any:
 
 def between(values: Values, ranges: Iterable[Sequence[int | None]]) -> Values:
     """Those of them that lie in one of the ranges `[low, high]`, both included; None where it is open."""
-    found = Values()
-    for low, high in ranges:
-        if low is None and high is None:
-            return values
-        numbers = np.fromiter(values, dtype="uint64", count=len(values)).view("int64")
-        inside = (numbers >= (-(1 << 63) if low is None else low)) & (
-            numbers <= ((1 << 63) - 1 if high is None else high)
-        )
-        found |= values_of(pa.array(numbers[inside]))
-    return found
+    ends = list(ranges)
+    if any(low is None and high is None for low, high in ends):
+        return values
+    numbers = np.sort(np.fromiter(values, dtype="uint64", count=len(values)).view("int64"))
+    slices = [numbers[:0]]
+    for low, high in ends:
+        first = 0 if low is None else int(np.searchsorted(numbers, low))
+        last = len(numbers) if high is None else int(np.searchsorted(numbers, high, side="right"))
+        slices.append(numbers[first:last])
+    return values_of(pa.array(np.concatenate(slices)))
