@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retail_etl.values import Values, between, bounds, is_among, numbers_of, signed, unsigned, values_of
@@ -15,6 +15,7 @@ def _values(numbers: set[int]) -> Values:
     return Values([unsigned(number) for number in numbers])
 
 
+@settings(deadline=None)
 @given(KEYS)
 def test_numbers_come_back_as_they_were(numbers: set[int]) -> None:
     values = values_of(pa.chunked_array([pa.array(list(numbers), pa.int64()), pa.array([None], pa.int64())]))
@@ -24,6 +25,7 @@ def test_numbers_come_back_as_they_were(numbers: set[int]) -> None:
         assert bounds(values) == (min(numbers), max(numbers))
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(-20, 20)), st.lists(st.tuples(END, END), max_size=5))
 def test_those_within_ranges_are_found(numbers: set[int], ranges: list[tuple[int | None, int | None]]) -> None:
     def lies_in(number: int, low: int | None, high: int | None) -> bool:
