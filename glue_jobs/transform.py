@@ -7,7 +7,7 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from retail_etl import deletions, gates, mass_deletions, model, runtime, spark, star
+from retail_etl import deletions, gates, mass_deletions, model, runtime, star
 from retail_etl.counting import keys_in
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
@@ -129,8 +129,8 @@ def _write_deletions(
 
 def _present(job: Job, zone: RawZone, table: SourceTable, extract: Manifest) -> Values:
     """The keys of the rows that the batch holds. A row in quarantine is there, though not shown."""
-    are_many = extract["tables"][table.name]["rows"] > spark.MANY
-    found = survey({table.name: zone.parts(table, extract)}, job.spark if are_many else None)[table.name]
+    rows = extract["tables"][table.name]["rows"]
+    found = survey({table.name: zone.parts(table, extract)}, job.spark, rows)[table.name]
     if found.is_certain:
         return found.values[table.key]
     return keys_in(zone.read(job.spark, table, extract), table.key)

@@ -28,12 +28,14 @@ class Events:
 
     def rows(self, session: SparkSession, table: SourceTable) -> DataFrame:
         """One row (`table_name`, `record_id`, `is_deleted`) for each."""
-        frames = [
+        of_each = [
             frame_of(session, keys, table.column(table.key)).withColumn("is_deleted", F.lit(is_deleted))
             for keys, is_deleted in ((self.missed, True), (self.back, False))
         ]
         number = F.col("target").cast("int").alias("record_id")
-        return reduce(DataFrame.unionByName, frames).select(F.lit(table.name).alias("table_name"), number, "is_deleted")
+        return reduce(DataFrame.unionByName, of_each).select(
+            F.lit(table.name).alias("table_name"), number, "is_deleted"
+        )
 
 
 def events(known: Values, missing: Values, present: Values, ranges: Sequence[CompleteRange]) -> Events:

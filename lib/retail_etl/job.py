@@ -52,14 +52,6 @@ class Progress:
         log.info("%s: %s rows, %.1f s, %s rows/s", table, f"{rows:,}", seconds, f"{rows / max(seconds, 1e-3):,.0f}")
 
 
-class _Silent(Progress):
-    def finish(self, table: str, rows: int, seconds: float) -> None:
-        """Nobody is told."""
-
-
-SILENT = _Silent()
-
-
 @dataclass
 class BareJob:
     """One run of one job: its options, and what it may use. Nothing is opened before it is asked for."""

@@ -37,11 +37,11 @@ def rows(part: Part) -> Iterator[Any]:
     for chunk in _whole_lines(_unpacked(part.uri, read(part.uri))):
         lines = _lines(chunk)
         reading = pj.ReadOptions(use_threads=False, block_size=len(chunk) + 1)
-        rows = pj.read_json(pa.BufferReader(chunk), read_options=reading, parse_options=options)
-        if rows.num_rows != lines:
+        found = pj.read_json(pa.BufferReader(chunk), read_options=reading, parse_options=options)
+        if found.num_rows != lines:
             raise UnclearError
-        rows.validate(full=True)
-        yield rows
+        found.validate(full=True)
+        yield found
 
 
 def _unpacked(uri: str, data: bytes) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from retail_etl.audit import USUAL_TIMES, Audit, broken
 from retail_etl.data_files import Part
 from retail_etl.errors import QualityError
 from retail_etl.expectations import Expectation, requirement
-from retail_etl.runtime import SILENT, Job, Progress, side_by_side
+from retail_etl.runtime import Job, Progress, side_by_side
 from retail_etl.survey import Survey, survey
 from retail_etl.validation import Counted, Validation, prepare, stumbled, validate
 from retail_etl.values import Values
@@ -122,18 +122,12 @@ def survey_all(parts: Mapping[str, Sequence[Part]], job: Job, rows: int) -> dict
     """
     with ThreadPoolExecutor(1) as pool:
         ready = pool.submit(prepare)
-        surveys = survey(parts, job.spark if rows > spark.MANY else None)
+        surveys = survey(parts, job.spark, rows)
         ready.result()
     return surveys
 
 
-def evaluate(audit: Audit) -> Evaluation:
-    """What `evaluate_all` gives of one table."""
-    (evaluation,) = evaluate_all({audit.table.name: audit}).values()
-    return evaluation
-
-
-def evaluate_all(audits: Mapping[str, Audit], progress: Progress = SILENT) -> dict[str, Evaluation]:
+def evaluate_all(audits: Mapping[str, Audit], progress: Progress) -> dict[str, Evaluation]:
     """Evaluate what the model expects of the tables.
 
     QualityError where Great Expectations evaluated fewer than the model declares, or stumbled over one; StateError

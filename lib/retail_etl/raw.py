@@ -54,13 +54,10 @@ class RawZone(Manifests):
 
     def parts(self, table: SourceTable, extract: Manifest) -> list[Part]:
         """The table's objects of a batch; StateError where one is gone or has another size."""
-        return [Part(table.name, self.storage.uri(name), size) for name, size in self._objects(table, extract).items()]
-
-    def _objects(self, table: SourceTable, extract: Manifest) -> dict[str, int]:
         if damage := self.damage(table, extract):
             raise StateError(f"{damage} The next run reads the source again; or restore it.")
         objects: dict[str, int] = extract["tables"][table.name]["objects"]
-        return objects
+        return [Part(table.name, self.storage.uri(name), size) for name, size in objects.items()]
 
     def lines(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
         """`record_id` and `row` of the table's rows of a batch: the key, and the JSON as it was extracted."""

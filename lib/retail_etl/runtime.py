@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from retail_etl import job, lease, spark
 from retail_etl.errors import ConfigurationError
-from retail_etl.job import NOTHING_TO_DO, SILENT, BareJob, Progress, Result
+from retail_etl.job import NOTHING_TO_DO, BareJob, Progress, Result
 
-__all__ = ["NOTHING_TO_DO", "SILENT", "Job", "Progress", "Result", "main", "parse_options", "side_by_side", "started"]
+__all__ = ["NOTHING_TO_DO", "Job", "Progress", "Result", "main", "parse_options", "side_by_side", "started"]
 
 _T = TypeVar("_T")
 

@@ -33,9 +33,10 @@ from retail_etl.schema import (
     SourceTable,
     StarTable,
 )
+from retail_etl.spark import MANY
 from retail_etl.values import Values, values_of
 
-OTHERWISE_TOLD = frozenset(
+_OTHERWISE_TOLD = frozenset(
     ("row_count", "readable", "volume", "unique", "reference", "no_holes", "freshness", "accounted", "sum")
 )
 """The kinds of rules that rows do not tell one by one: counts, values and what lies elsewhere tell them."""
@@ -68,12 +69,14 @@ class Survey:
             self.sums[name] = self.sums.get(name, Decimal(0)) + total
 
 
-def survey(parts: Mapping[str, Sequence[Part]], session: SparkSession | None = None) -> dict[str, Survey]:
-    """Go over the parts of each table, each part once: table → what was found. On the session's workers, or here, where
-    it is None.
+def survey(
+    parts: Mapping[str, Sequence[Part]], session: SparkSession | None = None, rows: int = 0
+) -> dict[str, Survey]:
+    """Go over the parts of each table, each part once: table → what was found. On the session's workers where there are
+    many rows in all, else here.
     """
     largest_first = sorted(chain.from_iterable(parts.values()), key=lambda part: -part.size)
-    if session is None or not largest_first:
+    if session is None or rows <= MANY or not largest_first:
         surveyed: Iterable[Survey] = map(look_at, largest_first)
     else:
         surveyed = session.sparkContext.parallelize(largest_first, len(largest_first)).map(look_at).collect()
@@ -139,7 +142,7 @@ def _from_parquet(table: SourceTable | StarTable, part: Part) -> Iterator[Any]:
 def _note(found: Survey, table: SourceTable | StarTable, rows: Any) -> None:
     found.rows += rows.num_rows
     for rule in declared(table):
-        if rule.kind not in OTHERWISE_TOLD and str(rule) not in found.doubts and _may_break(rows, rule):
+        if rule.kind not in _OTHERWISE_TOLD and str(rule) not in found.doubts and _may_break(rows, rule):
             found.doubts.add(str(rule))
     for name in found.values:
         found.values[name] |= values_of(rows[name])

@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from retail_etl import model, quality, spark
 from retail_etl.audit import Audit
 from retail_etl.errors import QualityError
+from retail_etl.job import Progress
+from retail_etl.quality import Evaluation
 from retail_etl.schema import SourceTable
 from retail_etl.values import Values
 
@@ -30,6 +32,11 @@ def _audit(*rows: tuple[Any, ...], expected: int | None = None) -> Audit:
         unreadable="_unreadable",
         there=lambda _, asked: asked & Values([1, 2, 3, 5, 9]),
     )
+
+
+def _evaluate(audit: Audit) -> Evaluation:
+    (found,) = quality.evaluate_all({audit.table.name: audit}, Progress()).values()
+    return found
 
 
 def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
@@ -58,7 +65,7 @@ def _row(key: int | None, **changed: Any) -> tuple[Any, ...]:
 def test_a_rule_that_is_broken_is_named_with_count_and_keys(
     kind: str, rows: list[tuple[Any, ...]], unexpected: int, keys: tuple[int, ...]
 ) -> None:
-    (failure,) = (found for found in quality.evaluate(_audit(*rows)).failures if found.expectation.kind == kind)
+    (failure,) = (found for found in _evaluate(_audit(*rows)).failures if found.expectation.kind == kind)
     assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (
         kind,
         unexpected,
@@ -98,14 +105,14 @@ def test_a_rule_on_another_table_is_named_with_count_and_keys(
     audit = Audit(
         table, frame, 3, unreadable="_unreadable", there=lambda column, asked: asked & Values(there[column.name])
     )
-    found = quality.evaluate(audit).failures
+    found = _evaluate(audit).failures
     (failure,) = (one for one in found if one.expectation.kind == kind)
     assert (failure.expectation.kind, failure.unexpected, failure.evaluated, failure.keys) == (kind, 2, 3, keys)
 
 
 def test_good_rows_break_nothing_and_missing_rows_do() -> None:
-    assert quality.evaluate(_audit(_row(1), _row(2))).failures == []
-    (lost,) = quality.evaluate(_audit(_row(1), expected=2)).failures
+    assert _evaluate(_audit(_row(1), _row(2))).failures == []
+    (lost,) = _evaluate(_audit(_row(1), expected=2)).failures
     assert (lost.expectation.kind, lost.unexpected, lost.rejects) == ("row_count", 1, True)
 
 
@@ -114,9 +121,7 @@ def test_a_batch_far_larger_than_usual_is_rejected_and_a_small_one_only_reported
 ) -> None:
     def severity(usual: int) -> str | None:
         audit = replace(_audit(*(_row(key) for key in range(1, 42))), usual_rows=usual)
-        failed = [
-            one.expectation.severity for one in quality.evaluate(audit).failures if one.expectation.kind == "volume"
-        ]
+        failed = [one.expectation.severity for one in _evaluate(audit).failures if one.expectation.kind == "volume"]
         return failed[0] if failed else None
 
     monkeypatch.setattr("retail_etl.audit.SMALL_BATCH", 40)
@@ -127,7 +132,7 @@ def test_a_batch_far_larger_than_usual_is_rejected_and_a_small_one_only_reported
 
 @pytest.mark.parametrize(("hours", "severities"), [(23.9, []), (24.1, ["info"]), (None, [])])
 def test_an_old_newest_row_is_reported(hours: float | None, severities: list[str]) -> None:
-    failures = quality.evaluate(replace(_audit(_row(1)), hours_old=hours)).failures
+    failures = _evaluate(replace(_audit(_row(1)), hours_old=hours)).failures
     assert [one.expectation.severity for one in failures] == severities
 
 
@@ -142,7 +147,7 @@ def test_an_expectation_that_is_left_out_of_the_result_closes_the_gate(monkeypat
 
     monkeypatch.setattr(Batch, "validate", forgetful)
     with pytest.raises(QualityError, match=r"evaluated \d+ of the \d+ expectations of sales_order; left out: "):
-        quality.evaluate(_audit(_row(1)))
+        _evaluate(_audit(_row(1)))
 
 
 @pytest.mark.parametrize("wrong", ["data_asset_name", "datasource_name"])
@@ -156,11 +161,11 @@ def test_a_result_on_another_table_or_batch_closes_the_gate(wrong: str, monkeypa
 
     monkeypatch.setattr(Batch, "validate", mixed_up)
     with pytest.raises(QualityError, match=r"result is about .*payment.*, and .*sales_order.* was asked for"):
-        quality.evaluate(_audit(_row(1)))
+        _evaluate(_audit(_row(1)))
 
 
 def test_rows_that_never_arrived_are_missed_though_no_row_breaks_a_rule() -> None:
-    (lost,) = quality.evaluate(_audit(expected=1)).failures
+    (lost,) = _evaluate(_audit(expected=1)).failures
     assert (lost.expectation.kind, lost.unexpected, lost.evaluated) == ("row_count", 1, 0)
 
 
@@ -170,7 +175,7 @@ def test_a_column_that_cannot_be_read_closes_the_gate() -> None:
         audit, frame=audit.frame.withColumn("units_sold", F.expr("CAST(1 / (design_id - 9) AS BIGINT)"))
     )
     with pytest.raises(QualityError, match=r"rows of sales_order could not be judged: .*DIVIDE_BY_ZERO"):
-        quality.evaluate(stumbling)
+        _evaluate(stumbling)
 
 
 def test_an_expectation_that_raises_within_great_expectations_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +188,11 @@ def test_an_expectation_that_raises_within_great_expectations_closes_the_gate(mo
 
     monkeypatch.setattr(ExpectColumnSumToBeBetween, "_validate", stumble)
     with pytest.raises(QualityError, match=r"could not evaluate sales_order\.sales_order_id: unique.*the rule is ill"):
-        quality.evaluate(_audit(_row(1)))
+        _evaluate(_audit(_row(1)))
 
 
 def test_a_failure_reads_as_table_column_rule_count_and_keys() -> None:
-    (failure,) = quality.evaluate(_audit(_row(1), _row(2, units_sold=-1))).failures
+    (failure,) = _evaluate(_audit(_row(1), _row(2, units_sold=-1))).failures
     assert str(failure) == (
         "sales_order.units_sold must be 0 or more (minimum): 1 of 2 rows break it, for example sales_order_id 2"
     )
