@@ -29,7 +29,7 @@ help: ## List the targets
 	@printf '\nARGS="..." goes to the command behind run, status, report, watch, maintain, test, unit-test, integration-test, package, requirements.\n'
 
 .PHONY: setup
-setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars, git hooks
+setup: $(READY) ## Build .venv: pinned packages, the library, Spark's jars and its classes ready to start, git hooks
 	@echo '.venv is ready.'
 
 .PHONY: demo
@@ -37,12 +37,13 @@ demo: $(READY) ## See it work: embedded databases, two runs, what arrived
 	@$(ETL) demo $(ARGS)
 
 # The .pth file makes retail_etl, glue_jobs and scripts importable, as an editable install would, without a build.
-$(READY): requirements.txt pyproject.toml | $(BIN)/python
+$(READY): requirements.txt pyproject.toml scripts/spark-classes.txt.gz | $(BIN)/python
 	@$(BIN)/python -c '$(IS_PYTHON_311)' || { echo '.venv is not of Python 3.11: make distclean, then again.' >&2; exit 1; }
 	@echo 'Installing the pinned packages (minutes the first time) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@printf '%s\n' '$(CURDIR)/lib' '$(CURDIR)' > .venv/lib/python3.11/site-packages/retail_etl.pth
 	@$(BIN)/python scripts/warm_up.py
+	@$(BIN)/python scripts/archive_classes.py
 	@$(INSTALL_GIT_HOOKS)
 	@touch $@
 
@@ -140,6 +141,10 @@ consistency: $(READY) ## Runs while orders and their payments are committed all 
 .PHONY: performance-picture
 performance-picture: $(READY) ## Draw docs/images/profile.svg of the runs in docs/performance
 	@$(BIN)/python scripts/benchmark_picture.py
+
+.PHONY: class-list
+class-list: $(READY) ## Say anew which classes a run loads, after an upgrade of Spark or Iceberg: two runs show it
+	@$(BIN)/python scripts/archive_classes.py --list
 
 .PHONY: benchmark
 benchmark: $(READY) ## How fast it is, beside COPY and Sling: SCALE=200 (4.2 million rows), ARGS="--only 'first run' --keep"

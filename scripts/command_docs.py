@@ -54,6 +54,7 @@ _NO_TARGET_RUN: dict[str, str] = {
     "crashes": "by hand, and by `make test-long`",
     "consistency": "by hand; shorter by `make test-long`",
     "performance-picture": "what it draws: `tests/unit/test_benchmark_picture.py`",
+    "class-list": "by hand; that sessions start from it: `tests/integration/test_class_archive.py`",
     "benchmark": "its script, with few rows: `tests/integration/test_benchmark.py`",
     "format": "by hand: it changes files; `make lint` checks the same",
     "check-coverage": "by hand; `make test` fails by the same threshold",

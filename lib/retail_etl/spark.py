@@ -17,9 +17,8 @@ from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from retail_etl import errors
+from retail_etl import errors, java
 from retail_etl.errors import SparkError
-from retail_etl.java import java_home
 
 CATALOG = "lake"
 PACKAGES = (
@@ -64,20 +63,6 @@ LOCAL = {
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
 }
 """What suits one machine."""
-
-JAVA_OPTIONS = (
-    "-XX:MetaspaceSize=256m",
-    "-XX:Tier4InvocationThreshold=200000",
-    "-XX:Tier4MinInvocationThreshold=50000",
-    "-XX:Tier4CompileThreshold=400000",
-    "-XX:Tier4BackEdgeThreshold=200000",
-)
-"""Spark's many classes are no reason to collect garbage.
-
-The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
-each row. Else it takes as many seconds of a run's first minute as the rows do, and most of them for Spark's own parser,
-planner and compiler.
-"""
 
 
 def settings() -> dict[str, str]:
@@ -185,16 +170,17 @@ def _local_context(lake: str) -> SparkSession:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
-    os.environ["JAVA_HOME"] = java_home()
+    os.environ["JAVA_HOME"] = java.java_home()
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("retail-etl").master(f"local[{os.cpu_count() or 1}]")
     configuration = {
         **settings(),
         **LOCAL,
-        **(jars(PACKAGES + S3_PACKAGES) | s3_settings() if _is_on_s3(lake) else jars(PACKAGES)),
+        **(on_class_path(PACKAGES + S3_PACKAGES) | s3_settings() if _is_on_s3(lake) else on_class_path(PACKAGES)),
         "spark.driver.memory": driver_memory(),
-        "spark.driver.extraJavaOptions": _java_options(),
+        # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
+        "spark.driver.extraJavaOptions": java.options(Path(__file__).with_name("log4j2.properties")),
     }
     for name, value in configuration.items():
         builder = builder.config(name, value)
@@ -228,6 +214,14 @@ def jars(packages: Sequence[str]) -> dict[str, str]:
     return {"spark.jars.packages": ",".join(packages)}
 
 
+def on_class_path(packages: Sequence[str]) -> dict[str, str]:
+    """The same on the JVM's own class path: of what Spark loads itself, no class can come from an archive."""
+    found = jars(packages)
+    if "spark.jars" not in found:
+        return found
+    return {"spark.driver.extraClassPath": found["spark.jars"].replace(",", os.pathsep)}
+
+
 @contextmanager
 def _standard_output_kept_clean() -> Iterator[None]:
     """Let the JVM, which starts within the block, write to standard error: our standard output is for results."""
@@ -239,15 +233,6 @@ def _standard_output_kept_clean() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
-
-
-def _java_options() -> str:
-    # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
-    logging = f"-Dlog4j2.configurationFile={(Path(__file__).parent / 'log4j2.properties').as_uri()}"
-    options = " ".join((*JAVA_OPTIONS, logging))
-    # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
-    store = Path("/etc/ssl/certs/java/cacerts")
-    return f"{options} -Djavax.net.ssl.trustStore={store}" if store.exists() else options
 
 
 @contextmanager

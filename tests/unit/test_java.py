@@ -1,0 +1,20 @@
+"""How the JVM is started on this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from retail_etl import java
+
+_LOG_SETTINGS = Path("/x/log4j2.properties")
+
+
+def test_the_archive_of_classes_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(java, "CLASS_ARCHIVE", tmp_path / "classes.jsa")
+    assert "Shared" not in java.options(_LOG_SETTINGS)
+    (tmp_path / "classes.jsa").touch()
+    assert f"-XX:SharedArchiveFile={tmp_path / 'classes.jsa'}" in java.options(_LOG_SETTINGS).split()
+
+
+def test_log4j_gets_its_settings() -> None:
+    assert "-Dlog4j2.configurationFile=file:///x/log4j2.properties" in java.options(_LOG_SETTINGS).split()
