@@ -8,7 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from retail_etl import metrics, model, reconcile, runtime
+from retail_etl.data_files import Slice
 from retail_etl.errors import StateError
 from retail_etl.lake import Lake
 from retail_etl.raw import RawZone
@@ -49,11 +53,9 @@ def _load(
     job.expect(lake.rows_to_look_at())
 
     def stage(table: StarTable) -> int:
-        rows = lake.rows(table)
         since = time.monotonic()
         job.progress.start(table.name)
-        new = (rows[BATCH_ID] > loaded) & (rows[BATCH_ID] <= batches[-1])
-        staged = warehouse.stage(table, rows.where(new))
+        staged = warehouse.stage(table, _between(lake, table, loaded, batches[-1]))
         job.progress.finish(table.name, staged, time.monotonic() - since)
         return staged
 
@@ -62,6 +64,12 @@ def _load(
         if anew:
             return warehouse.rebuild(batches, staged, partial(_audit, lake))
         return warehouse.commit(batches, staged)
+
+
+def _between(lake: Lake, table: StarTable, after: int, until: int) -> Slice | DataFrame:
+    """What batches after the one until the other published."""
+    number = F.col(BATCH_ID)
+    return lake.slice(table, after, until) or lake.rows(table).where((number > after) & (number <= until))
 
 
 def _audit(lake: Lake, query: Callable[[str], Any]) -> None:

@@ -15,9 +15,12 @@ from pyspark.sql import SparkSession
 
 from retail_etl import model
 from retail_etl.errors import StateError, StorageError
-from retail_etl.schema import SourceTable, StarTable
+from retail_etl.schema import BATCH_ID, SourceTable, StarTable
 from retail_etl.storage import Bucket, Folder, Storage
 from retail_etl.values import Values, is_among, values_of
+
+_LARGE = 100 << 20
+"""Bytes that Spark's workers read rather than this process."""
 
 _CURE = "Restore it from a backup, or have the lake made anew from the raw zone: etl.py rebuild lake."
 
@@ -43,6 +46,29 @@ class Part:
     def has_all_rows(self) -> bool:
         """Whether no file of deletes speaks of it."""
         return not any(_speaks_of(self.uri, delete) for delete in self.deletes)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What batches wrote into a table, those after `after` until `until`, where it lies: in these data files, between
+    rows of other batches perhaps. `schema`: its columns. `session`: whose workers read it where it is large.
+    """
+
+    parts: tuple[Part, ...]
+    after: int
+    until: int
+    schema: pa.Schema
+    session: SparkSession
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is worth the time that workers take to start."""
+        return is_large(self.parts)
+
+
+def is_large(parts: Iterable[Part]) -> bool:
+    """Whether Spark's workers should read the objects rather than this process."""
+    return sum(part.size for part in parts) > _LARGE
 
 
 def read(uri: str) -> bytes:
@@ -96,6 +122,17 @@ def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterato
                 if pc.any(wanted).as_py():
                     rows = file.read_row_group(group, columns=schema.names).select(schema.names).filter(wanted)
                     yield from rows.cast(schema).to_batches()
+
+
+def rows_of_batches(part: Part, schema: pa.Schema, after: int, until: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a data file that batches after the one until the other wrote, with the columns of the schema."""
+    with parquet(part.uri) as file:
+        for batch in file.iter_batches(columns=list({*schema.names, BATCH_ID}), use_threads=False):
+            number = batch.column(BATCH_ID)
+            meant = pc.and_(pc.greater(number, after), pc.less_equal(number, until))
+            rows = batch if pc.all(meant, skip_nulls=False).as_py() else batch.filter(meant)
+            if rows.num_rows:
+                yield rows.select(schema.names).cast(schema)
 
 
 # ---------------------------------------------------------------------------- objects

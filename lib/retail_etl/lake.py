@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from retail_etl import data_files, frames, model
 from retail_etl.counting import frame_of, keys_in
-from retail_etl.data_files import Part
+from retail_etl.data_files import Part, Slice
 from retail_etl.errors import StateError
 from retail_etl.history import latest, without_equals
 from retail_etl.runtime import Job
@@ -26,9 +26,6 @@ REBUILD = "rebuild"
 
 _PASSED_BY = 50
 """So many rows that are only passed by cost what one does that is new."""
-
-_LARGE = 100 << 20
-"""Bytes of data files that are read by Spark's workers rather than here."""
 
 _FEW_KEYS = 20_000
 
@@ -122,6 +119,18 @@ class Lake:
         """The files in which readers of the snapshot find the batch's rows, and those of other batches perhaps."""
         return self._planned(table, snapshot_id, self._expressions.equal(BATCH_ID, batch_id), batch_id)
 
+    def slice(self, table: StarTable, after: int, until: int) -> Slice | None:
+        """What batches after the one until the other have published in the table, as it lies in data files. None where
+        some row in those files is no longer meant: only Spark tells which.
+        """
+        schema = to_arrow_schema(frames.parsed(f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"))
+        make, head = self._expressions, self.heads(table).get(MAIN)
+        wanted = getattr(make, "and")(make.greaterThan(BATCH_ID, after), make.lessThanOrEqual(BATCH_ID, until))
+        parts = self._planned(table, head, wanted) if head is not None else []
+        if not all(part.has_all_rows for part in parts):
+            return None
+        return Slice(tuple(parts), after, until, schema, self._spark)
+
     def keys(self, table: StarTable, reference: str, asked: Values | None = None) -> Values:
         """The keys that the table has at the reference, in whatever version, or those of them that are asked for: no
         key ever leaves it.
@@ -131,7 +140,7 @@ class Lake:
             return Values()
         wanted = self._expressions.alwaysTrue() if asked is None else self._in_range(table, *bounds(asked))
         parts = self._planned(table, head, wanted)
-        are_many = sum(part.size for part in parts) > _LARGE
+        are_many = data_files.is_large(parts)
         found = data_files.keys(parts, self._spark if are_many else None)
         return found if asked is None else found & asked
 
@@ -229,7 +238,7 @@ class Lake:
             return rows.limit(0)
         key, (low, high) = F.col(table.key), bounds(keys)
         parts = self._planned(table, head, self._in_range(table, low, high))
-        are_few = len(keys) <= _FEW_KEYS and sum(part.size for part in parts) <= _LARGE
+        are_few = len(keys) <= _FEW_KEYS and not data_files.is_large(parts)
         if are_few and all(part.has_all_rows for part in parts):
             return frames.of_arrow(
                 self._spark, data_files.rows_with(parts, to_arrow_schema(rows.schema), keys), rows.schema

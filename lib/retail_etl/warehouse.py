@@ -15,6 +15,7 @@ from pg8000.native import Connection
 from pyspark.sql import DataFrame
 
 from retail_etl import ledger, model
+from retail_etl.data_files import Slice
 from retail_etl.errors import DatabaseError, StateError
 from retail_etl.first_load import Aside, put_aside
 from retail_etl.ledger import CONTROL, LEDGER
@@ -49,10 +50,10 @@ class Warehouse:
         """The last batch that is in; 0 while none is. StateError where the batches come from another lake."""
         return ledger.loaded_until(self._run, self._database, self._lake_id)
 
-    def stage(self, table: StarTable, rows: DataFrame) -> int:
-        """COPY the lake's rows (with `batch_id`) into the table's staging table, a connection for each partition.
+    def stage(self, table: StarTable, rows: DataFrame | Slice) -> int:
+        """COPY the lake's rows (with `batch_id`) into the table's staging table, by the connections that they deserve.
 
-        Gives the number of rows; StateError where staging holds another number than Spark sent.
+        Gives the number of rows; StateError where staging holds another number than was sent.
         """
         staging = _staging(table)
         columns = ", ".join(f"{quoted(column.name)} {column.type.warehouse}" for column in table.columns)
@@ -62,7 +63,9 @@ class Warehouse:
             first=("SET client_min_messages TO warning", f"DROP TABLE IF EXISTS {staging}"),
         )
         times = [column.name for column in table.columns if column.type is TIME]
-        sent = copy(rows.select(*table.column_names, BATCH_ID), self._database, staging, times)
+        if not isinstance(rows, Slice):
+            rows = rows.select(*table.column_names, BATCH_ID)
+        sent = copy(rows, self._database, staging, times)
         staged = self._database.query(f"SELECT count(*) FROM {staging}")[0][0]
         if staged != sent:
             raise StateError(f"{staging} holds {staged:,} rows where {sent:,} were sent: run again.")

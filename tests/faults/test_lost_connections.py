@@ -1,19 +1,19 @@
 """A server goes down in the midst of a run: one sentence, nothing half done, and the next run repairs."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame
 
-from retail_etl import extraction, warehouse
-from retail_etl.postgres import Database
+from retail_etl import extraction, postgres_copy
+from retail_etl.data_files import Part
 from retail_etl.raw import RawZone
 from retail_etl.warehouse import Warehouse
 from scripts.embedded_postgres import EmbeddedPostgres
@@ -105,15 +105,14 @@ def during(query: str) -> Moment:
 @contextmanager
 def during_a_copy(world: World, lose: Lose) -> Iterator[None]:
     """While rows arrive: the COPY of one table does not end before it is found."""
-    copy = warehouse.copy
+    read = postgres_copy.rows_of_batches
 
-    def copy_endlessly(rows: DataFrame, database: Database, target: str, times: Iterable[str]) -> int:
-        if "dim_design" in target:
-            rows = rows.crossJoin(rows.sparkSession.range(ENDLESS)).select(*rows.columns)
-        return copy(rows, database, target, times)
+    def read_endlessly(part: Part, *arguments: Any) -> Iterator[Any]:
+        for batch in read(part, *arguments):
+            yield from repeat(batch, ENDLESS if part.table == "dim_design" else 1)
 
     with pytest.MonkeyPatch.context() as patch, during(A_COPY)(world, lose):
-        patch.setattr(warehouse, "copy", copy_endlessly)
+        patch.setattr(postgres_copy, "rows_of_batches", read_endlessly)
         yield
 
 

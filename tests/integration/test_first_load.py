@@ -1,19 +1,20 @@
 """The first load puts foreign keys and indexes aside: what comes of that, and of what cuts it off."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import pytest
 from pg8000.native import Connection
-from pyspark.sql import DataFrame
 
 from retail_etl import first_load
+from retail_etl.data_files import Slice
 from retail_etl.first_load import put_aside
 from retail_etl.postgres import Database
 from retail_etl.schema import StarTable
 from retail_etl.warehouse import Warehouse, open_warehouse
-from tests.integration.world import World
+from tests.integration.world import SOURCE_ROWS, World
 
 SHAPE = """
 SELECT conrelid::regclass::text, conname, convalidated, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')
@@ -111,8 +112,8 @@ def test_a_first_load_that_comes_to_nothing_leaves_an_empty_warehouse_and_is_don
     before = _shape(loaded.warehouse)
     stage, take_over_all = Warehouse.stage, Warehouse._take_over_all
 
-    def without_staff(self: Warehouse, table: StarTable, rows: DataFrame) -> int:
-        return stage(self, table, rows.limit(0) if table.name == "dim_staff" else rows)
+    def without_staff(self: Warehouse, table: StarTable, rows: Slice) -> int:
+        return stage(self, table, replace(rows, parts=()) if table.name == "dim_staff" else rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(Warehouse, "stage", without_staff)
@@ -160,3 +161,14 @@ def test_a_first_load_makes_nobody_wait_who_is_reading_already(loaded: World, mo
     loaded.warehouse.run("COMMENT ON CONSTRAINT fact_payment_currency_id_fkey ON fact_payment IS 'mine'")
     assert loaded.run_job("load").error is None
     assert _shape(loaded.warehouse) == before
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_what_a_later_batch_changed_before_the_load_arrives_once_and_as_it_is_now(world: World) -> None:
+    for change in (SOURCE_ROWS, "UPDATE design SET design_name = 'Oak', last_updated = '2024-02-27 15:00'"):
+        world.source.run(change)
+        for job in ("extract", "quality_gate_raw", "transform", "quality_gate_star"):
+            assert world.run_job(job).error is None
+    assert world.run_job("load").error is None
+    assert world.warehouse.run("SELECT design_id, design_name FROM dim_design") == [[9, "Oak"]]

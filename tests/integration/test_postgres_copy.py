@@ -1,14 +1,18 @@
 """What Arrow's columns become in PostgreSQL, by way of COPY's binary format."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pg8000.native import Connection
 
-from retail_etl import spark
+from retail_etl import data_files, spark
+from retail_etl.data_files import Part, Slice
 from retail_etl.postgres import Database
 from retail_etl.postgres_copy import copy, encoded, with_times
 from tests.integration.world import NASTY
@@ -65,6 +69,33 @@ def test_many_rows_are_sent_by_workers_and_few_from_here(
         row[4] = time.fromisoformat(str(row[4]))
     assert connection.run("SELECT * FROM sent ORDER BY b DESC NULLS LAST") == [
         expected[place] for place in (0, 2, 1, 3)
+    ]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("large", [0, 1 << 30])
+def test_what_batches_wrote_goes_from_the_files_by_workers_or_from_here(
+    database: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr(data_files, "_LARGE", large)
+    schema = SCHEMA.append(pa.field("batch_id", pa.int64()))
+    parts = []
+    for number, batches in enumerate([(1, 2), (2, 3), (3, 4)]):
+        rows = [dict(zip(schema.names, (*row, batches[place % 2]), strict=True)) for place, row in enumerate(ROWS)]
+        file = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+        parts.append(Part("dim_design", str(file), file.stat().st_size))
+    connection.run(f"CREATE TABLE sent ({COLUMNS}, batch_id bigint)")
+    session = spark.session("a lake that is not touched")
+    of = Slice(tuple(parts), 1, 3, schema, session)
+    assert copy(of, Database.from_url("warehouse", database), "sent", ["o"]) == 8
+    assert copy(replace(of, after=4, until=9), Database.from_url("warehouse", database), "sent", ["o"]) == 0
+    expected = [[*row[:4], row[4] and time.fromisoformat(str(row[4])), *row[5:]] for row in ROWS]
+    shown = connection.run("SELECT * FROM sent ORDER BY batch_id, b DESC NULLS LAST")
+    # Of the first file what batch 2 wrote, all of the second, of the third what batch 3 did.
+    assert shown == [
+        *([*expected[place], 2] for place in (0, 2, 1, 3)),
+        *([*expected[place], 3] for place in (0, 2, 1, 3)),
     ]
 
 
