@@ -86,8 +86,10 @@ def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame
 
 def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | None:
     facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
-    days = star.dim_date(_of_batch(lake.date_span(facts), batch_id))
-    return lake.merge_dimension(model.DIM_DATE, days, batch_id, lake.latest(model.DIM_DATE, before))
+    span, parent = lake.date_span(facts), lake.latest(model.DIM_DATE, before)
+    if lake.has_days_of(span, parent):
+        return None
+    return lake.merge_dimension(model.DIM_DATE, star.dim_date(_of_batch(span, batch_id)), batch_id, parent)
 
 
 def _write_verdicts(job: Job, zone: RawZone, lake: Lake, batch_id: int, before: list[int]) -> Written | None:

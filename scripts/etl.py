@@ -11,7 +11,7 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "lib")]
 
-from retail_etl import lease  # noqa: E402
+from retail_etl import lease, spark  # noqa: E402
 from retail_etl.errors import RetailEtlError  # noqa: E402
 from scripts import demo_data, quarantine, query, status, watch  # noqa: E402
 from scripts.demo_shown import show_changes, show_counts  # noqa: E402
@@ -76,6 +76,7 @@ def run(
             )
         end(run_deployed_workflow(deployed), as_json)
         return
+    spark.ends_with_the_run()
     end(run_workflow(lake, variables, source=source, warehouse=warehouse), as_json)
 
 
@@ -155,6 +156,7 @@ def maintain(
 def demo(scale: float = 1.0) -> None:
     """Fill a source, run the workflow, change the source, run again, and show what arrived."""
     pair = LocalPair()
+    spark.ends_with_the_run()
     console.rule("The source: embedded PostgreSQL")
     pair.up(scale, note)
     console.rule("First run")

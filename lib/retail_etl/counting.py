@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -90,6 +90,18 @@ def values_in(rows: DataFrame, columns: Sequence[str]) -> dict[str, Values]:
 def keys_in(rows: DataFrame, column: str) -> Values:
     """What one column holds, without NULL."""
     return values_in(rows, [column])[column]
+
+
+def settled(rows: DataFrame, key: str) -> tuple[DataFrame, int, Values]:
+    """The same rows, computed once (see `frames.settled`), how many they are, and their keys."""
+    session = rows.sparkSession
+    if spark.is_for_few(session):
+        batches: list[RecordBatch] = rows._collect_as_arrow()
+        keys = reduce(or_, (values_of(batch.column(key)) for batch in batches), Values())
+        return frames.of_arrow(session, batches, rows.schema), sum(batch.num_rows for batch in batches), keys
+    kept = frames.settled(rows)
+    count = kept.count()
+    return kept, count, keys_in(kept, key) if count else Values()
 
 
 def _values(batch: "RecordBatch") -> dict[str, Values]:

@@ -16,27 +16,29 @@ CLASS_ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 it. The JVM passes over one that another Java, or other jars, made.
 """
 
-OPTIONS = (
-    "-XX:MetaspaceSize=256m",
+COMPILED_LATE = (
     "-XX:Tier4InvocationThreshold=200000",
     "-XX:Tier4MinInvocationThreshold=50000",
     "-XX:Tier4CompileThreshold=400000",
     "-XX:Tier4BackEdgeThreshold=200000",
 )
-"""Spark's many classes are no reason to collect garbage.
-
-The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
+"""The JVM's optimizing compiler waits until a method was called some hundred thousand times, as only those are that see
 each row. Else it takes as many seconds of a run's first minute as the rows do, and most of them for Spark's own parser,
 planner and compiler.
 """
+
+COMPILED_SIMPLY = ("-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m")
+"""For a process that ends after a run of few rows: no optimizing compiler, and nobody who counts calls for it."""
 
 # What it says of an archive that does not fit is for nobody: it starts without.
 WITHOUT_WORDS = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
 
 
-def options(log_settings: Path) -> str:
-    """The JVM's options for a session on this machine. `log_settings`: Log4j's file."""
-    found = [*OPTIONS, f"-Dlog4j2.configurationFile={log_settings.as_uri()}"]
+def options(log_settings: Path, *, for_few: bool = False) -> str:
+    """The JVM's options for a session on this machine. `log_settings`: Log4j's file; `for_few`: see above."""
+    # Spark's many classes are no reason to collect garbage.
+    found = ["-XX:MetaspaceSize=256m", *(COMPILED_SIMPLY if for_few else COMPILED_LATE)]
+    found.append(f"-Dlog4j2.configurationFile={log_settings.as_uri()}")
     if CLASS_ARCHIVE.exists():
         found += [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", *WITHOUT_WORDS]
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.

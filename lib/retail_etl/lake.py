@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from retail_etl import data_files, frames, model
-from retail_etl.counting import frame_of, keys_in
+from retail_etl.counting import frame_of, keys_in, settled
 from retail_etl.data_files import Part, Slice
 from retail_etl.errors import StateError
 from retail_etl.history import latest, without_equals
@@ -67,8 +67,7 @@ class Lake:
         """Make the namespace and the tables that are not there yet. `filled`: whether a batch was published, so that
         some must be there; StateError where none is.
         """
-        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self.namespace}`")
-        there = {row.tableName for row in self._spark.sql(f"SHOW TABLES IN {CATALOG}.`{self.namespace}`").collect()}
+        there = self._tables()
         if filled and not there & model.STAR.keys():
             raise StateError(
                 f"Batches were published, and {self.namespace} has no table. If make empty-transformed was cut off, "
@@ -82,6 +81,17 @@ class Lake:
                     f"USING iceberg TBLPROPERTIES ({properties})"
                 )
 
+    def _tables(self) -> set[str]:
+        """The tables of the namespace, which is made where it is missing. The catalog is asked, without a query."""
+        java: Any = self._spark._jsparkSession
+        catalog = java.sessionState().catalogManager().catalog(CATALOG)
+        context: Any = self._spark.sparkContext
+        namespace = context._gateway.new_array(context._jvm.String, 1)
+        namespace[0] = self.namespace
+        if not catalog.namespaceExists(namespace):
+            self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self.namespace}`")
+        return {identifier.name() for identifier in catalog.listTables(namespace)}
+
     def rows(self, table: StarTable, reference: str = MAIN) -> DataFrame:
         """All rows of the table, with `batch_id`, as `main` or a batch's branch shows them."""
         return self._spark.table(self._name(table, reference))
@@ -93,7 +103,7 @@ class Lake:
 
     def heads(self, table: StarTable) -> dict[str, int]:
         """Branch → snapshot id; without `main` while nothing was ever published."""
-        return {name: ref.snapshotId() for name, ref in self._metadata(table).refs().items()}
+        return _heads(self._metadata(table))
 
     def rows_to_look_at(self) -> int:
         """What it costs to compare a batch with all versions in the tables that grow, as so many rows of a batch."""
@@ -168,14 +178,13 @@ class Lake:
             return self._append(table, frame, batch_id, parent, since)
         # Small ones are read whole.
         there = self.of_keys(table, parent, keys_in(frame, table.key)) if table.large else self.rows(table, parent)
-        changed = frames.settled(without_equals(table, frame, there))
+        changed, count, keys = settled(without_equals(table, frame, there), table.key)
         try:
-            count = changed.count()
             if count == 0:
                 return None
             branch = branch_of(batch_id)
             self._open_branch(table, branch, parent)
-            if self.keys(table, parent, keys_in(changed, table.key)):
+            if self.keys(table, parent, keys):
                 self._merge(table, changed, branch)
             else:  # all are new: nobody has to look for them among what is there
                 changed.writeTo(self._name(table, branch)).append()
@@ -224,10 +233,10 @@ class Lake:
 
     def _open_branch(self, table: StarTable, branch: str, parent: str) -> None:
         """A fresh branch from the head of `parent`; what an earlier try left on it is gone."""
-        head = self.heads(table).get(parent)
-        version = "" if head is None else f" AS OF VERSION {head}"
         self.drop_branch(table, branch)
-        self._spark.sql(f"ALTER TABLE {self._name(table)} CREATE BRANCH `{branch}`{version}")
+        iceberg = self._metadata(table)
+        head, opened = _heads(iceberg).get(parent), iceberg.manageSnapshots()
+        (opened.createBranch(branch) if head is None else opened.createBranch(branch, head)).commit()
 
     def of_keys(self, table: StarTable, reference: str, keys: Values) -> DataFrame:
         """The rows at the reference that have these keys. Files that have none of them are not read; and where few are
@@ -302,9 +311,11 @@ class Lake:
         table = model.QUALITY_RESULT
         schema = f"{table.spark_schema('lake')}, {BATCH_ID} bigint"
         rows = frames.of_rows(self._spark, [(*result, batch_id) for result in results], schema).coalesce(1)
-        earlier = f"{BATCH_ID} = {batch_id} AND layer = '{layer}'"
-        if self.rows(table).where(earlier).head(1):  # overwriting would take a file of this batch alone
-            self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {earlier}")
+        make, head = self._expressions, self.heads(table).get(MAIN)
+        of_batch = getattr(make, "and")(make.equal(BATCH_ID, batch_id), make.equal("layer", layer))
+        # Overwriting would take a file of this batch alone.
+        if head is not None and self._planned(table, head, of_batch):
+            self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {BATCH_ID} = {batch_id} AND layer = '{layer}'")
         rows.writeTo(self._name(table)).append()
 
     # ------------------------------------------------------------------ the calendar
@@ -321,6 +332,15 @@ class Lake:
             spans.append(self.rows(table, reference).groupBy(*by).agg(first, last))
         return reduce(DataFrame.unionByName, spans).where(F.col("first_date").isNotNull())
 
+    def has_days_of(self, span: DataFrame, reference: str) -> bool:
+        """Whether the calendar has all days of a date span at the reference, and no hole."""
+        ((first, last),) = span.agg(F.min("first_date"), F.max("last_date")).collect()
+        days = self.rows(model.DIM_DATE, reference).agg(F.min("date_id"), F.max("date_id"), F.count("date_id"))
+        ((since, until, count),) = days.collect()
+        if first is None:
+            return True
+        return bool(count) and since <= first and last <= until and count == (until - since).days + 1
+
     # ------------------------------------------------------------------ publishing
 
     def publish(self, branch: str, snapshots: Mapping[str, int], batch_id: int | None = None) -> None:
@@ -334,14 +354,15 @@ class Lake:
                 self._publish_table(table, branch, snapshots[table.name], batch_id)
 
     def _publish_table(self, table: StarTable, branch: str, snapshot_id: int, batch_id: int | None) -> None:
-        heads = self.heads(table)
+        iceberg = self._metadata(table)
+        heads = _heads(iceberg)
         main, is_as_audited = heads.get(MAIN), heads.get(branch) == snapshot_id
-        parents = {known.snapshotId(): known.parentId() for known in self._metadata(table).snapshots()}
+        parents = {known.snapshotId(): known.parentId() for known in iceberg.snapshots()}
         if snapshot_id in _lineage(main, parents):
             pass
         elif is_as_audited and (main is None or main in _lineage(snapshot_id, parents)):
-            name = f"{self.namespace}.{table.name}"
-            self._spark.sql(f"CALL {CATALOG}.system.fast_forward('{name}', '{MAIN}', '{branch}')")
+            iceberg.manageSnapshots().fastForwardBranch(MAIN, branch).removeBranch(branch).commit()
+            return
         elif batch_id is None or not self.rows(table).where(F.col(BATCH_ID) == batch_id).head(1):
             if batch_id is None or not is_as_audited:
                 where = f"{table.name}, branch {branch}, snapshot {snapshot_id}"
@@ -359,7 +380,9 @@ class Lake:
 
     def drop_branch(self, table: StarTable, branch: str) -> None:
         """Drop the branch of the table where it has one of that name."""
-        self._spark.sql(f"ALTER TABLE {self._name(table)} DROP BRANCH IF EXISTS `{branch}`")
+        iceberg = self._metadata(table)
+        if branch in _heads(iceberg):
+            iceberg.manageSnapshots().removeBranch(branch).commit()
 
     def discard(self, batch_ids: Sequence[int]) -> None:
         """Drop all that these batches wrote and did not publish."""
@@ -375,6 +398,10 @@ class Lake:
 def branch_of(batch_id: int) -> str:
     """The name of a batch's branch."""
     return f"batch_{batch_id}"
+
+
+def _heads(iceberg: Any) -> dict[str, int]:
+    return {name: ref.snapshotId() for name, ref in iceberg.refs().items()}
 
 
 def _each(iterator: Any) -> Iterator[Any]:

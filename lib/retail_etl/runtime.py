@@ -31,13 +31,16 @@ _OF_THE_RUN = ("JOB_NAME", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
 class Job(BareJob):
     """A job that may use Spark."""
 
+    _expected: int | None = None
+
     @cached_property
     def spark(self) -> SparkSession:
         """The Spark session with the lake's catalog; started on first use."""
-        return spark.session(self.option("lake"))
+        return spark.session(self.option("lake"), self._expected)
 
     def expect(self, rows: int) -> None:
         """Say that the job goes over about so many rows, before it plans a query."""
+        self._expected = rows
         spark.suit(self.spark, rows)
 
 
@@ -78,9 +81,9 @@ def _run_alone(run: Callable[[Job], Result], one: Job) -> Result:
 
 
 @contextmanager
-def started(tasks: Mapping[str, Callable[[], _T]]) -> Iterator[dict[str, Callable[[], _T]]]:
+def started(tasks: Mapping[str, Callable[[], _T]]) -> Iterator[dict[str, Future[_T]]]:
     """Call the tasks in threads, as many at once as there are cores, the first ones first, while the block runs. Gives,
-    for each, what waits for it: that returns what it returned, and raises what it raised.
+    for each, what it will have returned, or raised.
 
     Where the block is left by an error, the tasks that had not begun are left out.
     """
@@ -92,7 +95,7 @@ def started(tasks: Mapping[str, Callable[[], _T]]) -> Iterator[dict[str, Callabl
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
         futures = {name: pool.submit(call, name) for name in tasks}
         try:
-            yield {name: future.result for name, future in futures.items()}
+            yield futures
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

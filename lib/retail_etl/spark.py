@@ -93,8 +93,19 @@ def on_glue() -> bool:
     return isinstance(jvm.com.amazonaws.services.glue.GlueContext, JavaClass)
 
 
-def session(lake: str) -> SparkSession:
-    """A session whose catalog `lake` lies in the given lake.
+def ends_with_the_run() -> None:
+    """Say that this process does nothing after the run that it is about to begin: where that is of few rows, Java is
+    started as suits it.
+    """
+    _process["ends with the run"] = True
+
+
+_process = {"ends with the run": False}
+
+
+def session(lake: str, rows: int | None = None) -> SparkSession:
+    """A session whose catalog `lake` lies in the given lake. `rows`: about how many are to be gone over, where it is
+    known.
 
     Every lake has a session of its own over the process's one Spark context, so that two of them never mix.
     """
@@ -102,7 +113,8 @@ def session(lake: str) -> SparkSession:
         made = SparkSession.builder.getOrCreate()
         _keep_classes_at_hand(made.sparkContext._jvm)
         return made
-    local = _local_context(lake).newSession()
+    are_few = rows is not None and rows <= MANY
+    local = _local_context(lake, for_few=are_few and _process["ends with the run"]).newSession()
     for name, value in _catalog(lake).items():
         local.conf.set(f"spark.sql.catalog.{CATALOG}.{name}", value)
     _load_catalog(local)
@@ -166,7 +178,7 @@ def s3_settings() -> dict[str, str]:
     return found
 
 
-def _local_context(lake: str) -> SparkSession:
+def _local_context(lake: str, *, for_few: bool) -> SparkSession:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
@@ -180,7 +192,7 @@ def _local_context(lake: str) -> SparkSession:
         **(on_class_path(PACKAGES + S3_PACKAGES) | s3_settings() if _is_on_s3(lake) else on_class_path(PACKAGES)),
         "spark.driver.memory": driver_memory(),
         # What fails is raised, and told once; SPARK_LOG_LEVEL=warn lets Spark speak for itself besides.
-        "spark.driver.extraJavaOptions": java.options(Path(__file__).with_name("log4j2.properties")),
+        "spark.driver.extraJavaOptions": java.options(Path(__file__).with_name("log4j2.properties"), for_few=for_few),
     }
     for name, value in configuration.items():
         builder = builder.config(name, value)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from retail_etl import spark
+from retail_etl import frames, spark
 from retail_etl.audit import Audit, counted_as, expect, rows_of
 from retail_etl.errors import QualityError, RetailEtlError, StateError
 from retail_etl.expectations import Expectation
@@ -81,9 +80,7 @@ def _row(tables: Mapping[str, Counted]) -> DataFrame:
         counts[rows_of(one.audit)] = one.rows
         counts |= {counted_as(one.audit, number): int(count) for number, count in one.broken.items()}
     session = next(iter(tables.values())).audit.frame.sparkSession
-    return session.range(0, 1, 1, 1).select(
-        *(F.lit(count).cast("bigint").alias(name) for name, count in counts.items())
-    )
+    return frames.of_rows(session, [tuple(counts.values())], ", ".join(f"`{name}` bigint" for name in counts))
 
 
 def _result(

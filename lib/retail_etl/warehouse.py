@@ -8,6 +8,7 @@ etl.staging_*                        what COPY brings, before the transaction ta
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,8 +25,8 @@ from retail_etl.postgres_copy import copy
 from retail_etl.schema import BATCH_ID, TIME, KeyRange, StarTable
 from retail_etl.warehouse_ddl import check, ddl, qualified
 
-Staged = Mapping[str, Callable[[], int]]
-"""Table name → what waits until the table is staged, and gives the number of its rows."""
+Staged = Mapping[str, Future[int]]
+"""Table name → the number of rows that are staged of it, as soon as they all are."""
 
 IN_ORDER = sorted(model.WAREHOUSE.values(), key=lambda table: (table.is_fact, not table.large))
 """The tables as they are best loaded: dimensions first, for facts refer to them; beside the large one there is time for
@@ -59,7 +60,8 @@ class Warehouse:
         columns = ", ".join(f"{quoted(column.name)} {column.type.warehouse}" for column in table.columns)
         # Not on the connection of the transaction, which is at work meanwhile: others must see what is made here.
         self._database.query(
-            f"CREATE UNLOGGED TABLE {staging} ({columns}, {quoted(BATCH_ID)} bigint)",
+            # Autovacuum has nothing to do there, and the drop would have to wait until it gives way.
+            f"CREATE UNLOGGED TABLE {staging} ({columns}, {quoted(BATCH_ID)} bigint) WITH (autovacuum_enabled = false)",
             first=("SET client_min_messages TO warning", f"DROP TABLE IF EXISTS {staging}"),
         )
         times = [column.name for column in table.columns if column.type is TIME]
@@ -126,8 +128,8 @@ class Warehouse:
     def _take_over_all(self, batches: Sequence[int], staged: Staged, aside: Aside | None = None) -> dict[str, int]:
         """`aside`: what comes back when a table's rows are there; None where tables hold rows already."""
         written = {}
-        for table in model.WAREHOUSE.values() if aside is None else IN_ORDER:
-            if table.name in staged and (rows := staged[table.name]()):
+        for table in model.WAREHOUSE.values() if aside is None else _as_staged(staged):
+            if table.name in staged and (rows := staged[table.name].result()):
                 written[table.name] = self._take_over(_merge(table) if aside is None else _fill(table, batches))
                 if aside is not None and written[table.name] != rows:
                     raise StateError(f"{table.name} took {written[table.name]:,} of {rows:,} staged rows: run again.")
@@ -216,7 +218,14 @@ def _staging(table: StarTable) -> str:
 def _wait_for(staged: Staged) -> None:
     """Until all is staged: a transaction that has nothing to do for long only keeps the server from cleaning up."""
     for rows in staged.values():
-        rows()
+        rows.result()
+
+
+def _as_staged(staged: Staged) -> Iterator[StarTable]:
+    """All tables: dimensions in their order, then facts, as they get ready."""
+    yield from (table for table in IN_ORDER if not table.is_fact or table.name not in staged)
+    facts = {staged[table.name]: table for table in IN_ORDER if table.is_fact and table.name in staged}
+    yield from (facts[ready] for ready in as_completed(facts))
 
 
 def _insert(table: StarTable) -> str:

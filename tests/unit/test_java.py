@@ -16,5 +16,12 @@ def test_the_archive_of_classes_is_used_where_there_is_one(monkeypatch: pytest.M
     assert f"-XX:SharedArchiveFile={tmp_path / 'classes.jsa'}" in java.options(_LOG_SETTINGS).split()
 
 
+def test_what_ends_soon_is_not_optimized_and_all_else_late() -> None:
+    assert set(java.COMPILED_SIMPLY) <= set(java.options(_LOG_SETTINGS, for_few=True).split())
+    usual = java.options(_LOG_SETTINGS).split()
+    assert set(java.COMPILED_LATE) <= set(usual)
+    assert not set(java.COMPILED_SIMPLY) & set(usual)
+
+
 def test_log4j_gets_its_settings() -> None:
     assert "-Dlog4j2.configurationFile=file:///x/log4j2.properties" in java.options(_LOG_SETTINGS).split()

@@ -6,7 +6,7 @@ from threading import Event, Timer
 import pytest
 from pyspark.errors import PySparkException
 
-from retail_etl import runtime
+from retail_etl import runtime, spark
 from retail_etl.errors import ConfigurationError
 from retail_etl.runtime import Job, Result, parse_options, side_by_side, started
 
@@ -54,11 +54,11 @@ def test_what_was_started_is_waited_for_by_name_and_goes_on_meanwhile() -> None:
         raise ConfigurationError("broken")
 
     with started({"a": lambda: "a", "b": wait_for_the_block, "c": fail}) as running:
-        assert running["a"]() == "a"
+        assert running["a"].result() == "a"
         taken.set()
-        assert running["b"]() == "b"
+        assert running["b"].result() == "b"
         with pytest.raises(ConfigurationError, match="broken"):
-            running["c"]()
+            running["c"].result()
 
 
 def test_what_had_not_begun_is_left_out_where_the_block_is_left_by_an_error() -> None:
@@ -103,3 +103,12 @@ def test_a_job_in_which_spark_fails_ends_with_one_sentence(
     assert ended.value.code == 1
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert told.startswith("SparkError: Spark failed (java.io.IOException: No space left on device). Check the disk")
+
+
+def test_java_is_started_for_as_many_rows_as_the_job_expects(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_for: list[int | None] = []
+    monkeypatch.setattr(spark, "session", lambda lake, rows=None: started_for.append(rows))
+    monkeypatch.setattr(spark, "suit", lambda made, rows: None)
+    Job("extract", {"lake": "x"}).expect(7)
+    assert Job("reconcile", {"lake": "x"}).spark is None
+    assert started_for == [7, None]
