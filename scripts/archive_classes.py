@@ -44,7 +44,9 @@ def archive() -> None:
         names.write(gzip.decompress(LIST.read_bytes()))
         names.flush()
         dump = ["-Xshare:dump", f"-XX:SharedClassListFile={names.name}", f"-XX:SharedArchiveFile={made}"]
-        command = [f"{java.java_home()}/bin/java", *dump, "-Xlog:disable", "-cp", class_path()]
+        # As large a heap as that of a session: of much more the JVM keeps addresses of another kind.
+        like_a_session = [f"-Xmx{spark.driver_memory()}", "-cp", class_path()]
+        command = [f"{java.java_home()}/bin/java", *dump, "-Xlog:disable", *like_a_session]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not made.exists():
         said = (done.stdout + done.stderr).strip() or f"it ended with {done.returncode}"

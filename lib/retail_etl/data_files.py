@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -120,8 +120,8 @@ def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterato
             for group in range(file.num_row_groups):
                 wanted = is_among(file.read_row_group(group, columns=[key]).column(key), keys)
                 if pc.any(wanted).as_py():
-                    rows = file.read_row_group(group, columns=schema.names).select(schema.names).filter(wanted)
-                    yield from rows.cast(schema).to_batches()
+                    for rows in file.read_row_group(group, columns=schema.names).filter(wanted).to_batches():
+                        yield _as(schema, rows)
 
 
 def rows_of_batches(part: Part, schema: pa.Schema, after: int, until: int) -> Iterator[pa.RecordBatch]:
@@ -132,7 +132,17 @@ def rows_of_batches(part: Part, schema: pa.Schema, after: int, until: int) -> It
             meant = pc.and_(pc.greater(number, after), pc.less_equal(number, until))
             rows = batch if pc.all(meant, skip_nulls=False).as_py() else batch.filter(meant)
             if rows.num_rows:
-                yield rows.select(schema.names).cast(schema)
+                yield _as(schema, rows)
+
+
+def _as(schema: pa.Schema, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns of the schema; NULL in one that the table did not have yet when the file was written."""
+    there = set(rows.schema.names)
+    columns = [
+        rows.column(field.name).cast(field.type) if field.name in there else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 # ---------------------------------------------------------------------------- objects
@@ -155,7 +165,14 @@ def _bucket(name: str, endpoint: str | None) -> Bucket:
 
 def _speaks_of(uri: str, deletes: str) -> bool:
     """Whether a file of Iceberg's deletes by position names the data file. Deletes of another kind may mean any."""
+    named = _named_by(deletes)
+    return named is None or uri in named
+
+
+@lru_cache(maxsize=256)
+def _named_by(deletes: str) -> frozenset[str] | None:
+    """The data files of which a file of deletes by position speaks, for it never changes; None for another kind."""
     with parquet(deletes) as file:
         if "file_path" not in file.schema_arrow.names:
-            return True
-        return bool(pc.any(pc.equal(file.read(columns=["file_path"])["file_path"], uri)).as_py())
+            return None
+        return frozenset(pc.unique(file.read(columns=["file_path"])["file_path"]).to_pylist())

@@ -85,7 +85,9 @@ def extract(job: Job, zone: RawZone, snapshot: Snapshot, planned: Plan) -> int:
     started = now()
     snapshot.warnings += planned.news
     batch_id = zone.claim()
-    job.expect(planned.rows)  # which starts Spark once, before the tables are read side by side
+    # Which starts Spark once, before the tables are read side by side, and for all that this run will go over.
+    waiting = (zone.expect_manifest(earlier, "extract")["tables"].values() for earlier in zone.waiting("transform"))
+    job.expect(planned.rows + sum(entry["rows"] or 0 for tables in waiting for entry in tables))
     largest_first = sorted(planned.readings, key=lambda reading: -(reading.rows or 0))
     tables = runtime.side_by_side(
         {

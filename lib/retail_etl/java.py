@@ -13,7 +13,7 @@ JAVA_MAJOR = "17"
 
 CLASS_ARCHIVE = Path(sys.prefix) / "spark-classes.jsa"
 """Classes of Spark and Iceberg as the JVM has them after it read and verified them; `scripts/archive_classes.py` makes
-it. The JVM passes over one that another Java, or other jars, made.
+it. The JVM passes over one of another Java, other jars, or a heap so large that it addresses it otherwise.
 """
 
 COMPILED_LATE = (
@@ -40,7 +40,7 @@ def options(log_settings: Path, *, for_few: bool = False) -> str:
     found = ["-XX:MetaspaceSize=256m", *(COMPILED_SIMPLY if for_few else COMPILED_LATE)]
     found.append(f"-Dlog4j2.configurationFile={log_settings.as_uri()}")
     if CLASS_ARCHIVE.exists():
-        found += [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", *WITHOUT_WORDS]
+        found += [f'-XX:SharedArchiveFile="{CLASS_ARCHIVE}"', *WITHOUT_WORDS]  # there may be blanks in the path
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")
     return " ".join([*found, f"-Djavax.net.ssl.trustStore={store}"] if store.exists() else found)

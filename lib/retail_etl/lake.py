@@ -335,7 +335,7 @@ class Lake:
     def has_days_of(self, span: DataFrame, reference: str) -> bool:
         """Whether the calendar has all days of a date span at the reference, and no hole."""
         ((first, last),) = span.agg(F.min("first_date"), F.max("last_date")).collect()
-        days = self.rows(model.DIM_DATE, reference).agg(F.min("date_id"), F.max("date_id"), F.count("date_id"))
+        days = self.rows(model.DIM_DATE, reference).agg(F.min("date_id"), F.max("date_id"), F.count_distinct("date_id"))
         ((since, until, count),) = days.collect()
         if first is None:
             return True

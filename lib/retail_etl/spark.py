@@ -317,9 +317,10 @@ def rows_in_flight() -> dict[str, int]:
     rows: dict[str, int] = {}
     for index in range(stages.size()):
         stage = stages.apply(index)
-        if stage.description().isDefined():
+        told = max(stage.inputRecords(), stage.outputRecords())
+        if told and stage.description().isDefined():  # where Python reads files, nobody tells
             name = stage.description().get()
-            rows[name] = max(rows.get(name, 0), stage.inputRecords(), stage.outputRecords())
+            rows[name] = max(rows.get(name, 0), told)
     return rows
 
 

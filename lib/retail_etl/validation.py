@@ -80,7 +80,8 @@ def _row(tables: Mapping[str, Counted]) -> DataFrame:
         counts[rows_of(one.audit)] = one.rows
         counts |= {counted_as(one.audit, number): int(count) for number, count in one.broken.items()}
     session = next(iter(tables.values())).audit.frame.sparkSession
-    return frames.of_rows(session, [tuple(counts.values())], ", ".join(f"`{name}` bigint" for name in counts))
+    columns = ", ".join(f"`{name}` bigint" for name in counts)
+    return frames.of_rows(session, [tuple(counts.values())], columns).coalesce(1)  # then nothing is shuffled
 
 
 def _result(

@@ -12,9 +12,10 @@ import pytest
 from pg8000.native import Connection
 
 from retail_etl import data_files, spark
-from retail_etl.data_files import Part, Slice
+from retail_etl.data_files import Part, Slice, rows_of_batches, rows_with
 from retail_etl.postgres import Database
 from retail_etl.postgres_copy import copy, encoded, with_times
+from retail_etl.values import Values
 from tests.integration.world import NASTY
 
 COLUMNS = "n integer, b bigint, t varchar, d date, o time, p numeric(10,2), a numeric, y boolean, m timestamp"
@@ -97,6 +98,15 @@ def test_what_batches_wrote_goes_from_the_files_by_workers_or_from_here(
         *([*expected[place], 2] for place in (0, 2, 1, 3)),
         *([*expected[place], 3] for place in (0, 2, 1, 3)),
     ]
+
+
+@pytest.mark.integration
+def test_a_file_from_before_a_column_was_there_has_null_in_it(tmp_path: Path) -> None:
+    file, schema = tmp_path / "old.parquet", pa.schema([("design_id", pa.int32()), ("colour", pa.string())])
+    pq.write_table(pa.table({"design_id": pa.array([1, 2], pa.int32()), "batch_id": [1, 1]}), file)
+    part = Part("dim_design", str(file), file.stat().st_size)
+    for rows in (rows_of_batches(part, schema, 0, 1), rows_with([part], schema, Values([2]))):
+        assert pa.Table.from_batches(rows, schema).to_pylist()[-1] == {"design_id": 2, "colour": None}
 
 
 @pytest.mark.integration

@@ -1,5 +1,6 @@
 """How the JVM is started on this machine."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ _LOG_SETTINGS = Path("/x/log4j2.properties")
 
 
 def test_the_archive_of_classes_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(java, "CLASS_ARCHIVE", tmp_path / "classes.jsa")
+    archive = tmp_path / "a folder" / "classes.jsa"
+    monkeypatch.setattr(java, "CLASS_ARCHIVE", archive)
     assert "Shared" not in java.options(_LOG_SETTINGS)
-    (tmp_path / "classes.jsa").touch()
-    assert f"-XX:SharedArchiveFile={tmp_path / 'classes.jsa'}" in java.options(_LOG_SETTINGS).split()
+    archive.parent.mkdir()
+    archive.touch()
+    assert f"-XX:SharedArchiveFile={archive}" in shlex.split(java.options(_LOG_SETTINGS))  # as Spark's launcher splits
 
 
 def test_what_ends_soon_is_not_optimized_and_all_else_late() -> None:
