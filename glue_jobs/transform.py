@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from retail_etl import deletions, gates, mass_deletions, model, runtime, star
 from retail_etl.counting import keys_in
+from retail_etl.frames import settled
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -86,7 +87,7 @@ def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame
 
 def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | None:
     facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
-    span, parent = lake.date_span(facts), lake.latest(model.DIM_DATE, before)
+    span, parent = settled(lake.date_span(facts)), lake.latest(model.DIM_DATE, before)
     if lake.has_days_of(span, parent):
         return None
     return lake.merge_dimension(model.DIM_DATE, star.dim_date(_of_batch(span, batch_id)), batch_id, parent)
