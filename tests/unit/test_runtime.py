@@ -112,3 +112,25 @@ def test_java_is_started_for_as_many_rows_as_the_job_expects(monkeypatch: pytest
     Job("extract", {"lake": "x"}).expect(7)
     assert Job("reconcile", {"lake": "x"}).spark is None
     assert started_for == [7, None]
+
+
+def test_java_compiles_simply_where_the_process_ends_with_a_run_of_few_rows_and_not_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class SeenError(Exception):
+        pass
+
+    def started(lake: str, *, for_few: bool) -> None:
+        raise SeenError(for_few)
+
+    def is_simple(rows: int | None) -> bool:
+        with pytest.raises(SeenError) as seen:
+            spark.session("x", rows)
+        return bool(seen.value.args[0])
+
+    monkeypatch.setattr(spark, "_local_context", started)
+    monkeypatch.setattr(spark, "submitted", lambda: False)
+    monkeypatch.setitem(spark._process, "ends with the run", False)
+    assert not any(map(is_simple, (None, 7, spark.MANY + 1)))
+    spark.ends_with_the_run()
+    assert [is_simple(rows) for rows in (None, 7, spark.MANY + 1)] == [False, True, False]
