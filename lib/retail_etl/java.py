@@ -40,7 +40,8 @@ def options(log_settings: Path, *, for_few: bool = False) -> str:
     # the time, and not a twelfth: what a large table's rows leave behind does not deserve it.
     found = ["-XX:MetaspaceSize=256m", "-XX:GCTimeRatio=4", *(COMPILED_SIMPLY if for_few else COMPILED_LATE)]
     found.append(f"-Dlog4j2.configurationFile={log_settings.as_uri()}")
-    if CLASS_ARCHIVE.exists():
+    # With a configuration of one's own the class path is another one; and the JVM would pass over its own archive, too.
+    if CLASS_ARCHIVE.exists() and not os.environ.get("SPARK_CONF_DIR"):
         found += [f'-XX:SharedArchiveFile="{CLASS_ARCHIVE}"', *WITHOUT_WORDS]  # there may be blanks in the path
     # The wheel's Java has a certificate store of its own, which lacks what an administrator added to the system's.
     store = Path("/etc/ssl/certs/java/cacerts")

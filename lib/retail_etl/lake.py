@@ -24,7 +24,7 @@ NAMESPACE = "star"
 MAIN = "main"
 REBUILD = "rebuild"
 
-_PASSED_BY = 50
+_PASSED_BY = 200
 """So many rows that are only passed by cost what one does that is new."""
 
 _FEW_KEYS = 20_000

@@ -13,9 +13,13 @@ _LOG_SETTINGS = Path("/x/log4j2.properties")
 def test_the_archive_of_classes_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     archive = tmp_path / "a folder" / "classes.jsa"
     monkeypatch.setattr(java, "CLASS_ARCHIVE", archive)
+    monkeypatch.delenv("SPARK_CONF_DIR", raising=False)
     assert "Shared" not in java.options(_LOG_SETTINGS)
     archive.parent.mkdir()
     archive.touch()
+    monkeypatch.setenv("SPARK_CONF_DIR", "a configuration of one's own")
+    assert "Shared" not in java.options(_LOG_SETTINGS)
+    monkeypatch.delenv("SPARK_CONF_DIR")
     assert f"-XX:SharedArchiveFile={archive}" in shlex.split(java.options(_LOG_SETTINGS))  # as Spark's launcher splits
 
 
