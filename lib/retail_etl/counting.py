@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -97,7 +97,7 @@ def settled(rows: DataFrame, key: str) -> tuple[DataFrame, int, Values]:
     session = rows.sparkSession
     if spark.is_for_few(session):
         batches: list[RecordBatch] = rows._collect_as_arrow()
-        keys = reduce(or_, (values_of(batch.column(key)) for batch in batches), Values())
+        keys = _union([key], ({key: values_of(batch.column(key))} for batch in batches))[key]
         return frames.of_arrow(session, batches, rows.schema), sum(batch.num_rows for batch in batches), keys
     kept = frames.settled(rows)
     count = kept.count()

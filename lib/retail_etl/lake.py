@@ -135,7 +135,7 @@ class Lake:
         """
         schema = to_arrow_schema(frames.parsed(f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"))
         make, head = self._expressions, self.heads(table).get(MAIN)
-        wanted = getattr(make, "and")(make.greaterThan(BATCH_ID, after), make.lessThanOrEqual(BATCH_ID, until))
+        wanted = self._both(make.greaterThan(BATCH_ID, after), make.lessThanOrEqual(BATCH_ID, until))
         parts = self._planned(table, head, wanted) if head is not None else []
         if not all(part.has_all_rows for part in parts):
             return None
@@ -156,8 +156,11 @@ class Lake:
 
     def _in_range(self, table: StarTable, low: int, high: int) -> Any:
         make = self._expressions
-        above, below = make.greaterThanOrEqual(table.key, low), make.lessThanOrEqual(table.key, high)
-        return getattr(make, "and")(above, below)
+        return self._both(make.greaterThanOrEqual(table.key, low), make.lessThanOrEqual(table.key, high))
+
+    def _both(self, one: Any, other: Any) -> Any:
+        """Iceberg's `and`, which Python has a use of its own for."""
+        return getattr(self._expressions, "and")(one, other)
 
     def _planned(self, table: StarTable, snapshot_id: int, where: Any, batch_id: int | None = None) -> list[Part]:
         planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(where).planFiles()
@@ -312,7 +315,7 @@ class Lake:
         schema = f"{table.spark_schema('lake')}, {BATCH_ID} bigint"
         rows = frames.of_rows(self._spark, [(*result, batch_id) for result in results], schema).coalesce(1)
         make, head = self._expressions, self.heads(table).get(MAIN)
-        of_batch = getattr(make, "and")(make.equal(BATCH_ID, batch_id), make.equal("layer", layer))
+        of_batch = self._both(make.equal(BATCH_ID, batch_id), make.equal("layer", layer))
         # Overwriting would take a file of this batch alone.
         if head is not None and self._planned(table, head, of_batch):
             self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {BATCH_ID} = {batch_id} AND layer = '{layer}'")
