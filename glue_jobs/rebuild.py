@@ -114,7 +114,7 @@ def _audit(job: Job, lake: Lake, written: Mapping[str, Written]) -> None:
 
     def audit(name: str) -> Audit:
         table = model.STAR[name]
-        return Audit(table, lake.rows(table, REBUILD), written[name].rows, there=there, of_one_batch=False)
+        return Audit(table, partial(lake.rows, table, REBUILD), written[name].rows, there=there, of_one_batch=False)
 
     for name, result in written.items():
         job.progress.start(name, result.rows)

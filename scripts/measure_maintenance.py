@@ -23,7 +23,6 @@ from pyspark.sql import Column, DataFrame, SparkSession  # noqa: E402
 from pyspark.sql import functions as F  # noqa: E402
 
 from retail_etl import model, spark  # noqa: E402
-from retail_etl.history import latest  # noqa: E402
 from retail_etl.lake import MAIN, Lake, branch_of  # noqa: E402
 from retail_etl.maintenance import Keep, Maintenance  # noqa: E402
 from retail_etl.raw import RawZone  # noqa: E402
@@ -114,7 +113,7 @@ def _measure(folder: str, rows: int, batch_id: int) -> dict[str, float]:
     def near() -> object:
         """A thousand keys read again in one place: their current versions."""
         keys = Values(range(rows // 2, rows // 2 + 1000))
-        return latest(model.FACT_PAYMENT, lake.of_keys(model.FACT_PAYMENT, MAIN, keys)).count()
+        return lake.of_keys(model.FACT_PAYMENT, MAIN, keys).count()
 
     questions: dict[str, Callable[[], object]] = {
         "DuckDB: amount by year": ask("SELECT year(payment_date), sum(payment_amount) FROM fact_payment GROUP BY 1"),

@@ -5,7 +5,7 @@ asked of their counts.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,8 @@ class Counts:
 class Audit:
     """Rows of one table that a gate looks at.
 
-    `rows`: how many there must be. `survey`: what is known of them already. `unreadable`: the column that holds lines
-    that could not be read, if there is one.
+    `read`: makes the frame of them, where somebody has to see them. `rows`: how many there must be. `survey`: what is
+    known of them already. `unreadable`: the column that holds lines that could not be read, if there is one.
     `there`: for a column that refers to another table, those of the values that it holds that are there.
     `whole`: the table with the rows that other batches wrote, where an expectation is about all of it.
     `of_one_batch`: whether all rows have the same `batch_id`. `usual_rows`: the most rows that its last batches had,
@@ -74,17 +74,22 @@ class Audit:
     """
 
     table: SourceTable | StarTable
-    frame: DataFrame
+    read: Callable[[], DataFrame]
     rows: int
     survey: Survey | None = None
     unreadable: str | None = None
     there: Callable[[Column, Values], Values] | None = None
-    whole: DataFrame | None = None
+    whole: Callable[[], DataFrame] | None = None
     of_one_batch: bool = True
     usual_rows: int | None = None
     hours_old: float | None = None
     add_up: Callable[[Counts], Sums] | None = None
     sums: Sums = field(default_factory=dict)
+
+    @cached_property
+    def frame(self) -> DataFrame:
+        """The rows."""
+        return self.read()
 
     @property
     def key(self) -> str:
@@ -277,7 +282,7 @@ def _not_just_the_one(audit: Audit, rule: Expectation) -> SparkColumn:
 
 
 def _has_holes(audit: Audit, rule: Expectation) -> bool:
-    whole = audit.whole if audit.whole is not None else audit.frame
+    whole = audit.frame if audit.whole is None else audit.whole()
     day = F.col(rule.column.name)
     days, holes = whole.agg(F.count(day), F.datediff(F.max(day), F.min(day)) + 1 - F.count(day)).first() or (0, 0)
     return bool(days and holes)

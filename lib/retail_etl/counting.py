@@ -94,11 +94,6 @@ def keys_in(rows: DataFrame, column: str) -> Values:
 
 def settled(rows: DataFrame, key: str) -> tuple[DataFrame, int, Values]:
     """The same rows, computed once (see `frames.settled`), how many they are, and their keys."""
-    session = rows.sparkSession
-    if spark.is_for_few(session):
-        batches: list[RecordBatch] = rows._collect_as_arrow()
-        keys = _union([key], ({key: values_of(batch.column(key))} for batch in batches))[key]
-        return frames.of_arrow(session, batches, rows.schema), sum(batch.num_rows for batch in batches), keys
     kept = frames.settled(rows)
     count = kept.count()
     return kept, count, keys_in(kept, key) if count else Values()

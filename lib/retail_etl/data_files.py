@@ -1,5 +1,6 @@
 """Objects of the raw zone and data files of the lake, read by Arrow where they lie."""
 
+import math
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,16 +113,47 @@ def _keys(part: Part) -> Values:
         return reduce(operator.or_, (values_of(batch.column(key)) for batch in batches), Values())
 
 
-def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterator[pa.RecordBatch]:
-    """The rows of data files that have one of the keys, with the columns of the schema."""
+def all_rows(parts: Iterable[Part], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of data files, with the columns of the schema."""
     for part in parts:
-        key = part.of.key
         with parquet(part.uri) as file:
-            for group in range(file.num_row_groups):
-                wanted = is_among(file.read_row_group(group, columns=[key]).column(key), keys)
-                if pc.any(wanted).as_py():
-                    for rows in file.read_row_group(group, columns=schema.names).filter(wanted).to_batches():
-                        yield _as(schema, rows)
+            for rows in file.iter_batches(columns=schema.names, use_threads=False):
+                yield _as(schema, rows)
+
+
+def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterator[pa.RecordBatch]:
+    """The rows of data files that have one of the keys, with the columns of the schema; without versions of a row that
+    a later batch has replaced, where no more is read for it.
+    """
+    wanted = keys
+    newest_first = sorted(((_last_batch(part), part) for part in parts), key=lambda one: -one[0])
+    lasts = [*(last for last, _ in newest_first), -math.inf]
+    for (_, part), others in zip(newest_first, lasts[1:], strict=True):
+        found = Values()
+        with parquet(part.uri) as file:
+            for rows in _with_keys(file, part.of.key, schema.names, wanted):
+                yield _as(schema, rows)
+                # What lies in the other files is of earlier batches than these.
+                found |= values_of(rows.filter(pc.greater_equal(rows[BATCH_ID], others))[part.of.key])
+        wanted = wanted - found
+        if not wanted:
+            return
+
+
+def _with_keys(file: pq.ParquetFile, key: str, columns: list[str], keys: Values) -> Iterator[pa.RecordBatch]:
+    for group in range(file.num_row_groups):
+        are_wanted = is_among(file.read_row_group(group, columns=[key]).column(key), keys)
+        if pc.any(are_wanted).as_py():
+            yield from file.read_row_group(group, columns=columns).filter(are_wanted).to_batches()
+
+
+def _last_batch(part: Part) -> float:
+    """The last batch that has rows in a data file, as far as its end tells."""
+    with parquet(part.uri) as file:
+        column = file.schema_arrow.get_field_index(BATCH_ID)
+        groups = [file.metadata.row_group(group).column(column) for group in range(file.num_row_groups)]
+        told = [group.statistics.max for group in groups if group.statistics and group.statistics.has_min_max]
+    return max(told) if len(told) == len(groups) else math.inf
 
 
 def rows_of_batches(part: Part, schema: pa.Schema, after: int, until: int) -> Iterator[pa.RecordBatch]:

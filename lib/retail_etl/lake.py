@@ -3,31 +3,26 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
-from retail_etl import data_files, frames, model
-from retail_etl.counting import frame_of, keys_in, settled
-from retail_etl.data_files import Part, Slice
+from retail_etl import few_rows, frames, model
+from retail_etl.counting import keys_in, settled
 from retail_etl.errors import StateError
-from retail_etl.history import latest, without_equals
+from retail_etl.history import without_equals
+from retail_etl.lake_rows import MAIN, NAMESPACE, LakeRows, branch_of, each, heads_of
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
-from retail_etl.spark import CATALOG
-from retail_etl.values import Values, bounds, unsigned
+from retail_etl.spark import CATALOG, is_for_few
+from retail_etl.values import is_among, values_of
 
-NAMESPACE = "star"
-MAIN = "main"
+__all__ = ["MAIN", "NAMESPACE", "REBUILD", "Lake", "Written", "branch_of"]
+
 REBUILD = "rebuild"
-
-_PASSED_BY = 200
-"""So many rows that are only passed by cost what one does that is new."""
-
-_FEW_KEYS = 20_000
 
 _PROPERTIES = {
     "format-version": "2",
@@ -49,12 +44,8 @@ class Written:
     seconds: float
 
 
-class Lake:
+class Lake(LakeRows):
     """The star tables of one lake. Readers see `main`; a batch is written and audited on a branch of its own."""
-
-    def __init__(self, spark: SparkSession, namespace: str = NAMESPACE) -> None:
-        self._spark = spark
-        self.namespace = namespace
 
     @classmethod
     def of(cls, job: Job) -> "Lake":
@@ -92,83 +83,6 @@ class Lake:
             self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.`{self.namespace}`")
         return {identifier.name() for identifier in catalog.listTables(namespace)}
 
-    def rows(self, table: StarTable, reference: str = MAIN) -> DataFrame:
-        """All rows of the table, with `batch_id`, as `main` or a batch's branch shows them."""
-        return self._spark.table(self._name(table, reference))
-
-    def latest(self, table: StarTable, batch_ids: Sequence[int]) -> str:
-        """What the table looks like after these batches: the branch of the last one that wrote it, else `main`."""
-        heads = self.heads(table)
-        return next((branch_of(batch) for batch in sorted(batch_ids, reverse=True) if branch_of(batch) in heads), MAIN)
-
-    def heads(self, table: StarTable) -> dict[str, int]:
-        """Branch → snapshot id; without `main` while nothing was ever published."""
-        return _heads(self._metadata(table))
-
-    def rows_to_look_at(self) -> int:
-        """What it costs to compare a batch with all versions in the tables that grow, as so many rows of a batch."""
-        heads = (
-            self._metadata(table).currentSnapshot() for table in model.STAR.values() if table.is_fact or table.large
-        )
-        return sum(int(head.summary().get("total-records") or 0) for head in heads if head) // _PASSED_BY
-
-    @property
-    def _expressions(self) -> Any:
-        jvm: Any = self._spark._jvm
-        return jvm.Expressions
-
-    def _metadata(self, table: StarTable) -> Any:
-        """Iceberg's own object for the table, as it is now: it answers without a query."""
-        jvm: Any = self._spark._jvm
-        name = f"{CATALOG}.{self.namespace}.{table.name}"
-        loaded = jvm.Spark3Util.loadIcebergTable(self._spark._jsparkSession, name)
-        loaded.refresh()
-        return loaded
-
-    def parts(self, table: StarTable, snapshot_id: int, batch_id: int) -> list[Part]:
-        """The files in which readers of the snapshot find the batch's rows, and those of other batches perhaps."""
-        return self._planned(table, snapshot_id, self._expressions.equal(BATCH_ID, batch_id), batch_id)
-
-    def slice(self, table: StarTable, after: int, until: int) -> Slice | None:
-        """What batches after the one until the other have published in the table, as it lies in data files. None where
-        some row in those files is no longer meant: only Spark tells which.
-        """
-        schema = to_arrow_schema(frames.parsed(f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"))
-        make, head = self._expressions, self.heads(table).get(MAIN)
-        wanted = self._both(make.greaterThan(BATCH_ID, after), make.lessThanOrEqual(BATCH_ID, until))
-        parts = self._planned(table, head, wanted) if head is not None else []
-        if not all(part.has_all_rows for part in parts):
-            return None
-        return Slice(tuple(parts), after, until, schema, self._spark)
-
-    def keys(self, table: StarTable, reference: str, asked: Values | None = None) -> Values:
-        """The keys that the table has at the reference, in whatever version, or those of them that are asked for: no
-        key ever leaves it.
-        """
-        head = self.heads(table).get(reference)
-        if head is None or asked == Values():
-            return Values()
-        wanted = self._expressions.alwaysTrue() if asked is None else self._in_range(table, *bounds(asked))
-        parts = self._planned(table, head, wanted)
-        are_many = data_files.is_large(parts)
-        found = data_files.keys(parts, self._spark if are_many else None)
-        return found if asked is None else found & asked
-
-    def _in_range(self, table: StarTable, low: int, high: int) -> Any:
-        make = self._expressions
-        return self._both(make.greaterThanOrEqual(table.key, low), make.lessThanOrEqual(table.key, high))
-
-    def _both(self, one: Any, other: Any) -> Any:
-        """Iceberg's `and`, which Python has a use of its own for."""
-        return getattr(self._expressions, "and")(one, other)
-
-    def _planned(self, table: StarTable, snapshot_id: int, where: Any, batch_id: int | None = None) -> list[Part]:
-        planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(where).planFiles()
-        try:
-            return [_part(table, task, batch_id) for task in _each(planned.iterator())]
-        finally:
-            planned.close()
-
     # ------------------------------------------------------------------ writing on the branch of a batch
 
     def merge_dimension(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -179,8 +93,31 @@ class Lake:
         since = time.monotonic()
         if parent not in self.heads(table):
             return self._append(table, frame, batch_id, parent, since)
+        if table.large and not is_for_few(self._spark):
+            return self._merge_many(table, frame, batch_id, parent, since)
+        rows = few_rows.of_frame(frame)
         # Small ones are read whole.
-        there = self.of_keys(table, parent, keys_in(frame, table.key)) if table.large else self.rows(table, parent)
+        keys = values_of(rows[table.key])
+        there = self.few_of_keys(table, parent, keys) if table.large else self.all_of_few(table, parent)
+        changed = few_rows.without_equals(table, rows, there)
+        if not changed.num_rows:
+            return None
+        branch = branch_of(batch_id)
+        self._open_branch(table, branch, parent)
+        others = there.filter(pc.invert(is_among(there[table.key], values_of(changed[table.key]))))
+        if others.num_rows == there.num_rows:
+            few_rows.to_frame(changed, frame).writeTo(self._name(table, branch)).append()
+        elif table.large:
+            self._merge(table, few_rows.to_frame(changed, frame), branch)
+        else:  # sooner than Spark merges
+            whole = pa.concat_tables([others, changed.cast(others.schema)])
+            few_rows.to_frame(whole, frame).writeTo(self._name(table, branch)).overwrite(F.lit(True))
+        return Written(changed.num_rows, self.heads(table)[branch], _since(since))
+
+    def _merge_many(
+        self, table: StarTable, frame: DataFrame, batch_id: int, parent: str, since: float
+    ) -> Written | None:
+        there = self.of_keys(table, parent, keys_in(frame, table.key))
         changed, count, keys = settled(without_equals(table, frame, there), table.key)
         try:
             if count == 0:
@@ -213,7 +150,11 @@ class Lake:
         """
         since = time.monotonic()
         if parent in self.heads(table) and (seen := keys_in(seen_before, table.key)):
-            frame = without_equals(table, frame, latest(table, self.of_keys(table, parent, seen)))
+            if is_for_few(self._spark):
+                current = self.few_of_keys(table, parent, seen)
+                frame = few_rows.to_frame(few_rows.without_equals(table, few_rows.of_frame(frame), current), frame)
+            else:
+                frame = without_equals(table, frame, self.of_keys(table, parent, seen))
         return self._append(table, frame, batch_id, parent, since)
 
     def append(self, table: StarTable, frame: DataFrame, batch_id: int, parent: str) -> Written | None:
@@ -236,31 +177,9 @@ class Lake:
 
     def _open_branch(self, table: StarTable, branch: str, parent: str) -> None:
         """A fresh branch from the head of `parent`; what an earlier try left on it is gone."""
-        self.drop_branch(table, branch)
-        iceberg = self._metadata(table)
-        head, opened = _heads(iceberg).get(parent), iceberg.manageSnapshots()
+        iceberg = self.drop_branch(table, branch)
+        head, opened = heads_of(iceberg).get(parent), iceberg.manageSnapshots()
         (opened.createBranch(branch) if head is None else opened.createBranch(branch, head)).commit()
-
-    def of_keys(self, table: StarTable, reference: str, keys: Values) -> DataFrame:
-        """The rows at the reference that have these keys. Files that have none of them are not read; and where few are
-        asked for, and little is to be read, Spark does not read it.
-        """
-        rows, head = self.rows(table, reference), self.heads(table).get(reference)
-        if head is None or not keys:
-            return rows.limit(0)
-        key, (low, high) = F.col(table.key), bounds(keys)
-        parts = self._planned(table, head, self._in_range(table, low, high))
-        are_few = len(keys) <= _FEW_KEYS and not data_files.is_large(parts)
-        if are_few and all(part.has_all_rows for part in parts):
-            return frames.of_arrow(
-                self._spark, data_files.rows_with(parts, to_arrow_schema(rows.schema), keys), rows.schema
-            )
-        asked = frame_of(self._spark, keys, table.column(table.key)).withColumnRenamed("target", table.key)
-        return rows.where(key.between(low, high)).join(asked, on=table.key, how="left_semi")
-
-    def _records(self, table: StarTable, snapshot_id: int, what: str) -> int:
-        """A count of Iceberg's summary of a snapshot: `added-records`, `total-records`."""
-        return int(self._metadata(table).snapshot(snapshot_id).summary().get(what) or 0)
 
     # ------------------------------------------------------------------ all of it anew
 
@@ -276,34 +195,6 @@ class Lake:
             self.drop_branch(table, REBUILD)
             return None
         return written
-
-    # ------------------------------------------------------------------ deletions
-
-    def missing(self, source: str, reference: str) -> DataFrame:
-        """The keys (`record_id`) of the source table's rows that are deleted, as the last batch found them."""
-        return self._missing(reference).where(F.col("table_name") == source).select("record_id")
-
-    def missing_keys(self, reference: str) -> dict[str, Values]:
-        """The same of all source tables that have such rows, as keys."""
-        head = self.heads(model.DELETED_RECORD).get(reference)
-        if head is None or not self._records(model.DELETED_RECORD, head, "total-records"):
-            return {}
-        found: dict[str, Values] = {}
-        for source, key in self._missing(reference).collect():
-            found.setdefault(source, Values()).add(unsigned(key))
-        return found
-
-    def _missing(self, reference: str) -> DataFrame:
-        events = self.rows(model.DELETED_RECORD, reference)
-        last = events.groupBy("table_name", "record_id").agg(F.max_by("is_deleted", BATCH_ID).alias("is_deleted"))
-        return last.where("is_deleted").select("table_name", "record_id")
-
-    def current(self, table: StarTable) -> DataFrame:
-        """What readers take for the present: the latest version of every row that still exists in the source."""
-        rows = self.rows(table)
-        present = (latest(table, rows) if table.is_fact else rows).select(*table.column_names)
-        missing = self.missing(table.sources[0], MAIN).withColumnRenamed("record_id", table.key)
-        return present.join(missing, table.key, "left_anti")
 
     # ------------------------------------------------------------------ what gates found
 
@@ -321,29 +212,6 @@ class Lake:
             self._spark.sql(f"DELETE FROM {self._name(table)} WHERE {BATCH_ID} = {batch_id} AND layer = '{layer}'")
         rows.writeTo(self._name(table)).append()
 
-    # ------------------------------------------------------------------ the calendar
-
-    def date_span(self, facts: Mapping[str, str], by: Sequence[str] = ()) -> DataFrame:
-        """`first_date` and `last_date`, a row for each fact table that has rows. `facts`: name → reference; `by`:
-        columns of which each value has a row of its own.
-        """
-        spans = []
-        for name, reference in facts.items():
-            table = model.STAR[name]
-            first = F.least(*(F.min(column) for column in table.date_columns)).alias("first_date")
-            last = F.greatest(*(F.max(column) for column in table.date_columns)).alias("last_date")
-            spans.append(self.rows(table, reference).groupBy(*by).agg(first, last))
-        return reduce(DataFrame.unionByName, spans).where(F.col("first_date").isNotNull())
-
-    def has_days_of(self, span: DataFrame, reference: str) -> bool:
-        """Whether the calendar has all days of a date span at the reference, and no hole."""
-        ((first, last),) = span.agg(F.min("first_date"), F.max("last_date")).collect()
-        days = self.rows(model.DIM_DATE, reference).agg(F.min("date_id"), F.max("date_id"), F.count_distinct("date_id"))
-        ((since, until, count),) = days.collect()
-        if first is None:
-            return True
-        return bool(count) and since <= first and last <= until and count == (until - since).days + 1
-
     # ------------------------------------------------------------------ publishing
 
     def publish(self, branch: str, snapshots: Mapping[str, int], batch_id: int | None = None) -> None:
@@ -358,9 +226,9 @@ class Lake:
 
     def _publish_table(self, table: StarTable, branch: str, snapshot_id: int, batch_id: int | None) -> None:
         iceberg = self._metadata(table)
-        heads = _heads(iceberg)
+        heads = heads_of(iceberg)
         main, is_as_audited = heads.get(MAIN), heads.get(branch) == snapshot_id
-        parents = {known.snapshotId(): known.parentId() for known in iceberg.snapshots()}
+        parents = {known.snapshotId(): known.parentId() for known in each(iceberg.snapshots())}
         if snapshot_id in _lineage(main, parents):
             pass
         elif is_as_audited and (main is None or main in _lineage(snapshot_id, parents)):
@@ -381,41 +249,18 @@ class Lake:
         else:
             self._merge(table, rows, MAIN)
 
-    def drop_branch(self, table: StarTable, branch: str) -> None:
-        """Drop the branch of the table where it has one of that name."""
+    def drop_branch(self, table: StarTable, branch: str) -> Any:
+        """Drop the branch of the table where it has one of that name. Gives Iceberg's object for the table."""
         iceberg = self._metadata(table)
-        if branch in _heads(iceberg):
+        if branch in heads_of(iceberg):
             iceberg.manageSnapshots().removeBranch(branch).commit()
+        return iceberg
 
     def discard(self, batch_ids: Sequence[int]) -> None:
         """Drop all that these batches wrote and did not publish."""
         for table in model.STAR.values():
             for batch_id in batch_ids:
                 self.drop_branch(table, branch_of(batch_id))
-
-    def _name(self, table: StarTable, reference: str = MAIN) -> str:
-        name = f"{CATALOG}.`{self.namespace}`.`{table.name}`"
-        return name if reference == MAIN else f"{name}.`branch_{reference}`"
-
-
-def branch_of(batch_id: int) -> str:
-    """The name of a batch's branch."""
-    return f"batch_{batch_id}"
-
-
-def _heads(iceberg: Any) -> dict[str, int]:
-    return {name: ref.snapshotId() for name, ref in iceberg.refs().items()}
-
-
-def _each(iterator: Any) -> Iterator[Any]:
-    """What a Java iterator gives."""
-    while iterator.hasNext():
-        yield iterator.next()
-
-
-def _part(table: StarTable, task: Any, batch_id: int | None) -> Part:
-    file, deletes = task.file(), tuple(delete.location() for delete in _each(task.deletes().iterator()))
-    return Part(table.name, file.location(), file.fileSizeInBytes(), batch_id, deletes)
 
 
 def _lineage(snapshot_id: int | None, parents: Mapping[int, int | None]) -> Iterator[int]:

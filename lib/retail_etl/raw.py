@@ -35,18 +35,18 @@ class RawZone(Manifests):
         rows.write.option("compression", CODEC).text(self.storage.uri(name))
         return self.storage.sizes(name)
 
-    def read(self, spark: SparkSession, table: SourceTable, extract: Manifest, *, later: bool = False) -> DataFrame:
+    def read(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
         """The table's rows of a batch, with the model's schema and a column `_unreadable` (the line, where it is
         no JSON object of that schema).
 
-        Few rows are read at once, by Arrow, if not `later`: perhaps nobody asks for them.
+        Few rows are read at once, by Arrow.
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
         parts = self.parts(table, extract)
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
         if not parts:
             return frames.of_rows(spark, [], schema)
-        are_few = not later and is_for_few(spark) and extract["tables"][table.name]["rows"] <= MANY
+        are_few = is_for_few(spark) and extract["tables"][table.name]["rows"] <= MANY
         if are_few and (rows := _by_arrow(parts)) is not None:
             return frames.of_arrow(spark, rows, frames.parsed(schema))
         uris = [part.uri for part in parts]

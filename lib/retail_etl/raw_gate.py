@@ -146,7 +146,7 @@ class _RawGate:
         entry = self._extract["tables"][table.name]
         return Audit(
             table,
-            self._zone.read(self._job.spark, table, self._extract, later=True),
+            partial(self._zone.read, self._job.spark, table, self._extract),
             self.rows[table.name],
             survey=self._surveys.get(table.name),
             unreadable=UNREADABLE,

@@ -3,22 +3,25 @@ break one were to be set aside before.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 
-from retail_etl import gates, model, quality
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from retail_etl import few_rows, gates, model, quality
 from retail_etl.audit import Audit, Counts, Sums
 from retail_etl.counting import keys_in
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
-from retail_etl.history import latest
 from retail_etl.lake import Lake, branch_of
 from retail_etl.quality import Outcome
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, StarTable
+from retail_etl.spark import is_for_few
 from retail_etl.survey import Survey, is_surveyed
 from retail_etl.values import Values
 
@@ -70,8 +73,10 @@ def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manif
         for table in model.STAR.values()
         if table.is_fact and table.sources[0] in let_through
     }
+    there = _keys_there(lake, batch_id, surveys)
     audits = {
-        name: replace(_audit(lake, batch_id, name, written, surveys), add_up=add_up.get(name)) for name in written
+        name: replace(_audit(lake, batch_id, name, written, surveys), there=there, add_up=add_up.get(name))
+        for name in written
     }
     unwritten = [_accounted(name, sums(Counts(0, {}, {}, {}))) for name, sums in add_up.items() if name not in written]
     evaluations = quality.evaluate_all(audits, job.progress)
@@ -80,23 +85,35 @@ def _evaluate(job: Job, zone: RawZone, lake: Lake, batch_id: int, written: Manif
 
 def _audit(lake: Lake, batch_id: int, name: str, written: Manifest, surveys: Mapping[str, Survey]) -> Audit:
     table = model.STAR[name]
-    whole = lake.rows(table, lake.latest(table, [batch_id]))
+
+    def whole() -> DataFrame:
+        return lake.rows(table, lake.latest(table, [batch_id]))
+
     return Audit(
         table,
-        whole.where(whole[BATCH_ID] == batch_id),
+        lambda: whole().where(F.col(BATCH_ID) == batch_id),
         written[name]["rows"],
         survey=surveys.get(name),
-        there=partial(_there, lake, batch_id, surveys),
         whole=whole,
     )
 
 
-def _there(lake: Lake, batch_id: int, surveys: Mapping[str, Survey], column: Column, asked: Values) -> Values:
-    """Those of the keys that the table has that the column refers to: the batch wrote them, or one before it."""
-    table = model.STAR[column.referenced_table]
-    of_batch = surveys.get(table.name)
-    written = of_batch.values[table.key] & asked if of_batch is not None and of_batch.is_certain else Values()
-    return written | lake.keys(table, lake.latest(table, [batch_id]), asked - written)
+def _keys_there(lake: Lake, batch_id: int, surveys: Mapping[str, Survey]) -> Callable[[Column, Values], Values]:
+    """Gives those of the keys that the table has that the column refers to: the batch wrote them, or one before it."""
+
+    @cache  # facts refer to the calendar ten times
+    def whole(name: str) -> Values:
+        return lake.keys(model.STAR[name], lake.latest(model.STAR[name], [batch_id]))
+
+    def there(column: Column, asked: Values) -> Values:
+        table = model.STAR[column.referenced_table]
+        if not table.large:
+            return whole(table.name)
+        of_batch = surveys.get(table.name)
+        written = of_batch.values[table.key] & asked if of_batch is not None and of_batch.is_certain else Values()
+        return written | lake.keys(table, lake.latest(table, [batch_id]), asked - written)
+
+    return there
 
 
 def _sums(
@@ -125,7 +142,10 @@ def _unchanged(
     """The sums of the current versions of rows that the batch read again and that were as they are."""
     source, extract = model.SOURCE[table.sources[0]], zone.expect_manifest(batch_id, "extract")
     again = keys_in(gates.accepted(job, zone, source, extract), source.key) - written
-    return gates.sums(table, latest(table, lake.of_keys(table, lake.latest(table, [batch_id]), again)))
+    reference = lake.latest(table, [batch_id])
+    if is_for_few(job.spark):
+        return few_rows.sums(table, lake.few_of_keys(table, reference, again))
+    return gates.sums(table, lake.of_keys(table, reference, again))
 
 
 def _accounted(name: str, sums: Sums) -> Outcome:

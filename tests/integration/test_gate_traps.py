@@ -27,7 +27,7 @@ def _audit(*rows: tuple[Any, ...], expected: int | None = None) -> Audit:
     count = len(rows) if expected is None else expected
     return Audit(
         model.SALES_ORDER,
-        frame,
+        lambda: frame,
         count,
         unreadable="_unreadable",
         there=lambda _, asked: asked & Values([1, 2, 3, 5, 9]),
@@ -103,7 +103,11 @@ def test_a_rule_on_another_table_is_named_with_count_and_keys(
     there = {"department_id": [10, 13], "sales_order_id": [7], "purchase_order_id": [7]}
 
     audit = Audit(
-        table, frame, 3, unreadable="_unreadable", there=lambda column, asked: asked & Values(there[column.name])
+        table,
+        lambda: frame,
+        3,
+        unreadable="_unreadable",
+        there=lambda column, asked: asked & Values(there[column.name]),
     )
     found = _evaluate(audit).failures
     (failure,) = (one for one in found if one.expectation.kind == kind)
@@ -171,9 +175,8 @@ def test_rows_that_never_arrived_are_missed_though_no_row_breaks_a_rule() -> Non
 
 def test_a_column_that_cannot_be_read_closes_the_gate() -> None:
     audit = _audit(_row(1))
-    stumbling = replace(
-        audit, frame=audit.frame.withColumn("units_sold", F.expr("CAST(1 / (design_id - 9) AS BIGINT)"))
-    )
+    rows = audit.frame.withColumn("units_sold", F.expr("CAST(1 / (design_id - 9) AS BIGINT)"))
+    stumbling = replace(audit, read=lambda: rows)
     with pytest.raises(QualityError, match=r"rows of sales_order could not be judged: .*DIVIDE_BY_ZERO"):
         _evaluate(stumbling)
 

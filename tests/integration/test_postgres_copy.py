@@ -102,11 +102,11 @@ def test_what_batches_wrote_goes_from_the_files_by_workers_or_from_here(
 
 @pytest.mark.integration
 def test_a_file_from_before_a_column_was_there_has_null_in_it(tmp_path: Path) -> None:
-    file, schema = tmp_path / "old.parquet", pa.schema([("design_id", pa.int32()), ("colour", pa.string())])
+    file, schema = tmp_path / "old.parquet", pa.schema({"design_id": "int32", "colour": "string", "batch_id": "int64"})
     pq.write_table(pa.table({"design_id": pa.array([1, 2], pa.int32()), "batch_id": [1, 1]}), file)
     part = Part("dim_design", str(file), file.stat().st_size)
     for rows in (rows_of_batches(part, schema, 0, 1), rows_with([part], schema, Values([2]))):
-        assert pa.Table.from_batches(rows, schema).to_pylist()[-1] == {"design_id": 2, "colour": None}
+        assert pa.Table.from_batches(rows, schema).to_pylist()[-1] == {"design_id": 2, "colour": None, "batch_id": 1}
 
 
 @pytest.mark.integration
