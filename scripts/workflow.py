@@ -218,18 +218,11 @@ def _run_jobs(
 
 
 def _prepare_gates() -> None:
-    """Import what the gates need, which takes seconds: while the extract waits for the JVM and for the source.
+    """Import what the gates need, which takes seconds: while the extract waits for the JVM and for the source."""
+    if spark.wait_for_java(_STARTED_BY):
+        from retail_etl import validation
 
-    Not before Spark has started: PySpark forks then under Python's import lock, and what is imported waits for PySpark.
-    """
-    deadline = time.monotonic() + _STARTED_BY
-    while not spark.has_started():
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.1)
-    from retail_etl import validation
-
-    validation.prepare()
+        validation.prepare()
 
 
 def _state(stage: Stage) -> str:

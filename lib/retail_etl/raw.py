@@ -3,6 +3,7 @@
 What there is, and which of it counts, the manifests say (`manifests.py`).
 """
 
+import gzip
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ __all__ = ["STAGES", "UNREADABLE", "Manifest", "RawZone", "now"]
 
 UNREADABLE = "_unreadable"
 CODEC = "lz4"
-"""How new objects are compressed, in Hadoop's framing. Old ones may be of another kind: each one's name tells."""
+"""How Spark compresses new objects, in Hadoop's framing. Others are of another kind: each one's name tells."""
 
 
 class RawZone(Manifests):
@@ -34,6 +35,13 @@ class RawZone(Manifests):
         name = folder(table, batch_id)
         rows.write.option("compression", CODEC).text(self.storage.uri(name))
         return self.storage.sizes(name)
+
+    def write_few(self, lines: bytes, table: str, batch_id: int) -> dict[str, int]:
+        """Write lines of JSON. Gives object name → bytes."""
+        name, data = f"{folder(table, batch_id)}part-00000.txt.gz", gzip.compress(lines, compresslevel=1)
+        if not self.storage.create(name, data):
+            raise StateError(f"{name} is there, and no batch was to write it before {batch_id}: run again.")
+        return {name: len(data)}
 
     def read(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
         """The table's rows of a batch, with the model's schema and a column `_unreadable` (the line, where it is

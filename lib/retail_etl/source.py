@@ -238,6 +238,7 @@ class Snapshot:
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             f"SET TRANSACTION SNAPSHOT '{self.id}'",
             self.without_limits,
+            source_sql.SESSION,
         )
         return self.database.query(sql, first=adopt)
 

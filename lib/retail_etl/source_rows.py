@@ -1,4 +1,6 @@
-"""The rows of totesys over JDBC: Spark's partitions read them side by side, each at the moment of the snapshot."""
+"""The rows of totesys at the moment of the snapshot: over JDBC, by Spark's partitions side by side; or, where they are
+few, over one connection and without Spark.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,9 @@ from retail_etl.postgres import APPLICATION, quoted
 from retail_etl.source import Reading, Snapshot
 from retail_etl.source_sql import SESSION, exact
 
+FEW = 10_000
+"""So many rows, and no more, are here before Spark has planned how to read them."""
+
 ROWS_PER_PARTITION = 250_000
 FETCH_SIZE = 10_000
 
@@ -24,10 +29,9 @@ def read(session: SparkSession, snapshot: Snapshot, reading: Reading, columns: l
 
     Numerics are text in it, so that no reader rounds them. Every partition adopts the snapshot.
     """
-    rows = f"SELECT {exact(columns)} FROM {reading.rows_in_source}"
     frame = session.read.jdbc(
         snapshot.database.jdbc_url,
-        f"(SELECT r.{quoted(reading.table.key)} AS partition_key, row_to_json(r)::text AS value FROM ({rows}) r) q",
+        f"(SELECT r.{quoted(reading.table.key)} AS partition_key, {_lines(reading, columns)}) q",
         predicates=_partitions(snapshot, reading),
         properties={
             "user": snapshot.database.user,
@@ -43,6 +47,16 @@ def read(session: SparkSession, snapshot: Snapshot, reading: Reading, columns: l
         },
     )
     return frame.select("value")
+
+
+def read_few(snapshot: Snapshot, reading: Reading, columns: list[SourceColumn]) -> bytes:
+    """The same as lines of text."""
+    return "".join(f"{line}\n" for (line,) in snapshot.query(f"SELECT {_lines(reading, columns)}")).encode()
+
+
+def _lines(reading: Reading, columns: list[SourceColumn]) -> str:
+    """Of a SELECT: the rows (`r`) as one column, `value`."""
+    return f"row_to_json(r)::text AS value FROM (SELECT {exact(columns)} FROM {reading.rows_in_source}) r"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
@@ -100,7 +101,23 @@ def ends_with_the_run() -> None:
     _process["ends with the run"] = True
 
 
-_process = {"ends with the run": False}
+_process = {"ends with the run": False, "starts Java": False}
+_java_runs = Event()
+
+
+def _note_fork() -> None:
+    if _process["starts Java"]:
+        _java_runs.set()
+
+
+os.register_at_fork(after_in_parent=_note_fork)
+
+
+def wait_for_java(seconds: float) -> bool:
+    """Wait until the session that is about to be started has its JVM's process, which takes two seconds more to be of
+    use. Who imports much meanwhile must not do so before: PySpark forks under Python's import lock.
+    """
+    return has_started() or _java_runs.wait(seconds)
 
 
 def session(lake: str, rows: int | None = None) -> SparkSession:
@@ -134,7 +151,7 @@ def suit(made: SparkSession, rows: int) -> None:
     """Let the session's plans suit a stage that goes over about so many rows. Few are gone over sooner than Java is
     generated and compiled for each query, and a plan that is one task has nothing to adapt to.
     """
-    usual = dict(made.sparkContext.getConf().getAll())
+    usual = made.sparkContext.getConf()
     for name, for_few in _FOR_FEW_ROWS.items():
         value = for_few if rows <= MANY else usual.get(name)
         if value is None:
@@ -196,6 +213,7 @@ def _local_context(lake: str, *, for_few: bool) -> SparkSession:
     }
     for name, value in configuration.items():
         builder = builder.config(name, value)
+    _process["starts Java"] = True
     with _standard_output_kept_clean():
         made = builder.getOrCreate()
     _keep_classes_at_hand(made.sparkContext._jvm)
