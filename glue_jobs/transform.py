@@ -1,7 +1,7 @@
 """Transform: the raw rows of each waiting batch → the star tables, written on the batch's branch of the lake."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial, reduce
 
@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 
 from retail_etl import deletions, gates, mass_deletions, model, runtime, star
 from retail_etl.counting import keys_in
-from retail_etl.frames import settled
 from retail_etl.lake import Lake, Written
 from retail_etl.raw import Manifest, RawZone
 from retail_etl.runtime import NOTHING_TO_DO, Job, Result
@@ -54,8 +53,9 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
         "quarantine": partial(_write_verdicts, job, zone, lake, batch_id, before),
     }
     written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first} | others)
-    if any(table.is_fact and written[table.name] for table in touched):
-        written["dim_date"] = _write_calendar(lake, batch_id, before)
+    facts = {table.name: written[table.name] for table in touched if table.is_fact}
+    if snapshots := {name: one.snapshot_id for name, one in facts.items() if one}:
+        written["dim_date"] = _write_calendar(lake, batch_id, before, snapshots)
     tables = {name: asdict(result) for name, result in written.items() if result}
     seconds = round(time.monotonic() - since, 3)
     zone.finish(batch_id, "transform", {"seconds": seconds, "tables": tables, "withheld_deletions": withheld})
@@ -68,8 +68,7 @@ def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manif
     frame = star.BUILDERS[table.name](*frames)
     if not table.is_fact:
         return lake.merge_dimension(table, frame, batch_id, parent)
-    seen_until = extract["tables"][table.sources[0]]["seen_until"]
-    return lake.append_versions(table, frame, batch_id, parent, _seen_before(frames[0], table.key, seen_until))
+    return lake.append_versions(table, frame, batch_id, parent, partial(_seen_before, job, zone, table, extract))
 
 
 def _accepted(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
@@ -82,19 +81,21 @@ def _of_batch(rows: DataFrame, batch_id: int) -> DataFrame:
     return rows.withColumn(BATCH_ID, F.lit(batch_id).cast("bigint"))
 
 
-def _seen_before(rows: DataFrame, key: str, seen_until: str | None) -> DataFrame:
+def _seen_before(job: Job, zone: RawZone, table: StarTable, extract: Manifest) -> Values:
     """The keys of rows that an earlier batch may have seen as they are: not newer than all it had shown by then."""
-    unknown = F.col("last_updated").isNull()
-    old = F.col("last_updated") <= F.lit((seen_until or "").replace(" ", "T"))
-    return rows.where(unknown | old).select(key)
+    source = model.SOURCE[table.sources[0]]
+    seen_until = extract["tables"][source.name]["seen_until"] or ""
+    return zone.keys_until(job.spark, source, extract, seen_until.replace(" ", "T"))
 
 
-def _write_calendar(lake: Lake, batch_id: int, before: list[int]) -> Written | None:
-    facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
-    span, parent = settled(lake.date_span(facts)), lake.latest(model.DIM_DATE, before)
-    if lake.has_days_of(span, parent):
+def _write_calendar(lake: Lake, batch_id: int, before: list[int], written: Mapping[str, int]) -> Written | None:
+    """`written`: fact → the snapshot in which the batch wrote it."""
+    parent = lake.latest(model.DIM_DATE, before)
+    if lake.has_days_of(written, batch_id, parent):
         return None
-    return lake.merge_dimension(model.DIM_DATE, star.dim_date(_of_batch(span, batch_id)), batch_id, parent)
+    facts = {table.name: lake.latest(table, [*before, batch_id]) for table in model.STAR.values() if table.is_fact}
+    span = _of_batch(lake.date_span(facts), batch_id)
+    return lake.merge_dimension(model.DIM_DATE, star.dim_date(span), batch_id, parent)
 
 
 def _write_verdicts(job: Job, zone: RawZone, lake: Lake, batch_id: int, before: list[int]) -> Written | None:

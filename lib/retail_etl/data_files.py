@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import cache, lru_cache, reduce
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -149,11 +151,30 @@ def _with_keys(file: pq.ParquetFile, key: str, columns: list[str], keys: Values)
 
 def _last_batch(part: Part) -> float:
     """The last batch that has rows in a data file, as far as its end tells."""
+    ends: list[float] = _ends(part, [BATCH_ID]) or [math.inf]
+    return max(ends)
+
+
+def span(parts: Iterable[Part], columns: Sequence[str]) -> tuple[date, date] | None:
+    """The first and the last day that data files have in these columns; None where their ends do not tell."""
+    found = [_ends(part, columns) for part in parts]
+    if not all(found):
+        return None
+    days = [day for ends in found for day in ends or ()]
+    return (min(days), max(days)) if days else None
+
+
+def _ends(part: Part, columns: Sequence[str]) -> list[Any] | None:
+    """The least and the greatest values in the columns of a data file, group by group, as Parquet notes them at its
+    end; None where it does not of all.
+    """
     with parquet(part.uri) as file:
-        column = file.schema_arrow.get_field_index(BATCH_ID)
-        groups = [file.metadata.row_group(group).column(column) for group in range(file.num_row_groups)]
-        told = [group.statistics.max for group in groups if group.statistics and group.statistics.has_min_max]
-    return max(told) if len(told) == len(groups) else math.inf
+        places = [file.schema_arrow.get_field_index(column) for column in columns]
+        groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+        told = [group.column(place).statistics for group in groups for place in places]
+    if not all(one is not None and one.has_min_max for one in told):
+        return None
+    return [end for one in told for end in (one.min, one.max)]
 
 
 def rows_of_batches(part: Part, schema: pa.Schema, after: int, until: int) -> Iterator[pa.RecordBatch]:

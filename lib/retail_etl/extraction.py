@@ -126,12 +126,12 @@ def _read(
     job.progress.start(name, reading.rows)
     objects = {}
     if reading.rows:
-        if reading.rows <= source_rows.FEW:
-            objects = zone.write_few(source_rows.read_few(snapshot, reading, planned.columns[name]), name, batch_id)
-        else:
-            with source_rows.being_read(snapshot):
-                rows = source_rows.read(job.spark, snapshot, reading, planned.columns[name])
-                objects = zone.write(rows, name, batch_id)
+        columns = planned.columns[name]
+        with source_rows.being_read(snapshot):
+            if reading.rows <= source_rows.FEW:
+                objects = zone.write_few(source_rows.read_few(snapshot, reading, columns), name, batch_id)
+            else:
+                objects = zone.write(source_rows.read(job.spark, snapshot, reading, columns), name, batch_id)
     seconds = round(time.monotonic() - since, 3)
     job.progress.finish(name, reading.rows, seconds)
     entry = {**reading.state, "rows": reading.rows, "objects": objects, "seconds": seconds}

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from retail_etl import metrics, model, quality, quarantine
+from retail_etl.counting import keys_in
 from retail_etl.errors import RetailEtlError
 from retail_etl.lake import Lake
 from retail_etl.metrics import Metric
@@ -18,6 +19,7 @@ from retail_etl.quality import Evaluation, Outcome
 from retail_etl.raw import Manifest, RawZone, now
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, KeyRange, SourceTable, StarTable
+from retail_etl.values import Values, values_of
 
 NOTHING: Mapping[str, int] = {}
 
@@ -134,6 +136,14 @@ def accepted(job: Job, zone: RawZone, table: SourceTable, extract: Manifest, *, 
         return rows
     of_batch = quarantine.active(_events(job, zone, batch_id).where(F.col(BATCH_ID) <= batch_id))
     return quarantine.without(rows, quarantine.of_table(of_batch, table.name), table.key)
+
+
+def accepted_keys(job: Job, zone: RawZone, table: SourceTable, extract: Manifest) -> Values:
+    """The keys of the same rows."""
+    holds_none = not zone.expect_manifest(extract["batch_id"], "quality_raw").get("held", {}).get(table.name)
+    if holds_none and (few := zone.few(job.spark, table, extract)) is not None:
+        return values_of(few[table.key])
+    return keys_in(accepted(job, zone, table, extract), table.key)
 
 
 def keys_to_read(job: Job, zone: RawZone, redriven: Iterable[str]) -> dict[str, list[KeyRange]]:

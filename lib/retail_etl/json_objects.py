@@ -16,6 +16,7 @@ from retail_etl.data_files import Part, read
 
 _CHUNK = 4 << 20
 _LARGEST_BLOCK = 1 << 28
+_PIECE = 128 << 10
 _RAW_TYPES = {"bigint": pa.int64(), "string": pa.string(), "boolean": pa.bool_()}
 
 
@@ -75,6 +76,16 @@ def _from_lz4(data: memoryview) -> Iterator[bytes]:
             unpacked = pa.decompress(piece, decompressed_size=left, codec="lz4_raw", asbytes=True)
             place, left = place + size, left - len(unpacked)
             yield unpacked
+
+
+def in_lz4(data: bytes) -> bytes:
+    """The bytes in that framing, in blocks of a piece each, which is as large as Hadoop unpacks at once."""
+    pieces = []
+    for place in range(0, len(data), _PIECE):
+        block = data[place : place + _PIECE]
+        piece = pa.compress(block, codec="lz4_raw", asbytes=True)
+        pieces += [len(block).to_bytes(4, "big"), len(piece).to_bytes(4, "big"), piece]
+    return b"".join(pieces)
 
 
 def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

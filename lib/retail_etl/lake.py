@@ -1,7 +1,7 @@
 """The lake: Iceberg tables made from the model, written on a branch per batch, published by moving `main` to it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from retail_etl.lake_rows import MAIN, NAMESPACE, LakeRows, branch_of, each, hea
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG, is_for_few
-from retail_etl.values import is_among, values_of
+from retail_etl.values import Values, is_among, values_of
 
 __all__ = ["MAIN", "NAMESPACE", "REBUILD", "Lake", "Written", "branch_of"]
 
@@ -141,15 +141,14 @@ class Lake(LakeRows):
         )
 
     def append_versions(
-        self, table: StarTable, frame: DataFrame, batch_id: int, parent: str, seen_before: DataFrame
+        self, table: StarTable, frame: DataFrame, batch_id: int, parent: str, seen_before: Callable[[], Values]
     ) -> Written | None:
         """Append the fact rows that differ from their key's current version; None, and no branch, where none does.
 
-        `seen_before`: the keys (one column, the fact's key) that an earlier batch may have seen in this very version.
-        All others need no look-up.
+        `seen_before` gives the keys that an earlier batch may have seen in this very version. All others are new.
         """
         since = time.monotonic()
-        if parent in self.heads(table) and (seen := keys_in(seen_before, table.key)):
+        if parent in self.heads(table) and (seen := seen_before()):
             if is_for_few(self._spark):
                 current = self.few_of_keys(table, parent, seen)
                 frame = few_rows.to_frame(few_rows.without_equals(table, few_rows.of_frame(frame), current), frame)

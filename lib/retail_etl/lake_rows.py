@@ -203,10 +203,19 @@ class LakeRows:
             spans.append(self.rows(table, reference).groupBy(*by).agg(first, last))
         return reduce(DataFrame.unionByName, spans).where(F.col("first_date").isNotNull())
 
-    def has_days_of(self, span: DataFrame, reference: str) -> bool:
-        """Whether the calendar has all days of a date span at the reference."""
-        ends = [day.toordinal() - _EPOCH for row in span.collect() for day in row]
-        days = values_of(pa.array(range(min(ends), max(ends) + 1))) if ends else Values()
+    def has_days_of(self, facts: Mapping[str, int], batch_id: int, reference: str) -> bool:
+        """Whether the calendar has, at the reference, all days between the first and the last one that the batch wrote
+        in facts. `facts`: name → snapshot.
+        """
+        if reference not in self.heads(model.DIM_DATE):
+            return False
+        ends: list[int] = []
+        for table, snapshot_id in ((model.STAR[name], snapshot_id) for name, snapshot_id in facts.items()):
+            span = data_files.span(self.parts(table, snapshot_id, batch_id), table.date_columns)
+            if span is None:
+                return False
+            ends += [day.toordinal() - _EPOCH for day in span]
+        days = values_of(pa.array(range(min(ends), max(ends) + 1)))
         return not days - self.keys(model.DIM_DATE, reference)
 
 

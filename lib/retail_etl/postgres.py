@@ -149,7 +149,7 @@ class Database:
         """One of `FAILURES` in a sentence: a lost connection, or the refusal with its cure where that is known."""
         if not isinstance(error, ServerError):
             return DatabaseError(f"The connection to the {self} was lost ({error}). Nothing is half done: run again.")
-        details = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
+        details = _details(error)
         more = f" ({details['D']})" if details.get("D") else ""
         cure = _CURES.get(details.get("C", ""), "")
         return DatabaseError(f"The {self} refused: {details.get('M')}{more}. {cure}".strip())
@@ -172,6 +172,16 @@ def _tls(mode: str) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _details(error: ServerError) -> dict[str, str]:
+    return error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
+
+
+def reason(error: DatabaseError) -> str:
+    """What went wrong, in the words of the server or of the system."""
+    cause = error.__cause__
+    return str(_details(cause).get("M") if isinstance(cause, ServerError) else cause or error)
 
 
 def is_in_use(error: DatabaseError) -> bool:

@@ -3,26 +3,27 @@
 What there is, and which of it counts, the manifests say (`manifests.py`).
 """
 
-import gzip
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from retail_etl import frames, json_objects, model
+from retail_etl.counting import keys_in
 from retail_etl.data_files import Part
 from retail_etl.errors import StateError
 from retail_etl.manifests import STAGES, Manifest, Manifests, folder, now
 from retail_etl.schema import BATCH_ID, SourceTable
 from retail_etl.spark import MANY, is_for_few
+from retail_etl.values import Values, values_of
 
 __all__ = ["STAGES", "UNREADABLE", "Manifest", "RawZone", "now"]
 
 UNREADABLE = "_unreadable"
 CODEC = "lz4"
-"""How Spark compresses new objects, in Hadoop's framing. Others are of another kind: each one's name tells."""
+"""How new objects are compressed, in Hadoop's framing. Old ones may be of another kind: each one's name tells."""
 
 
 class RawZone(Manifests):
@@ -38,7 +39,7 @@ class RawZone(Manifests):
 
     def write_few(self, lines: bytes, table: str, batch_id: int) -> dict[str, int]:
         """Write lines of JSON. Gives object name → bytes."""
-        name, data = f"{folder(table, batch_id)}part-00000.txt.gz", gzip.compress(lines, compresslevel=1)
+        name, data = f"{folder(table, batch_id)}part-00000.txt.{CODEC}", json_objects.in_lz4(lines)
         if not self.storage.create(name, data):
             raise StateError(f"{name} is there, and no batch was to write it before {batch_id}: run again.")
         return {name: len(data)}
@@ -54,11 +55,31 @@ class RawZone(Manifests):
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
         if not parts:
             return frames.of_rows(spark, [], schema)
-        are_few = is_for_few(spark) and extract["tables"][table.name]["rows"] <= MANY
-        if are_few and (rows := _by_arrow(parts)) is not None:
-            return frames.of_arrow(spark, rows, frames.parsed(schema))
+        if (few := self.few(spark, table, extract)) is not None:
+            readable = few.append_column(UNREADABLE, pa.nulls(few.num_rows, pa.string()))
+            return frames.of_arrow(spark, readable.to_batches(), frames.parsed(schema))
         uris = [part.uri for part in parts]
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
+
+    def few(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> pa.Table | None:
+        """The same rows in this process, without that column, where the session is for few and all of them are as the
+        extract writes them; else None.
+        """
+        if not is_for_few(spark) or (extract["tables"][table.name]["rows"] or 0) > MANY:
+            return None
+        try:
+            return pa.concat_tables(rows for part in self.parts(table, extract) for rows in json_objects.rows(part))
+        except (json_objects.UnclearError, *json_objects.DAMAGED):
+            return None
+
+    def keys_until(self, spark: SparkSession, table: SourceTable, extract: Manifest, moment: str) -> Values:
+        """The keys of the table's rows of a batch that were last updated at that moment or before, or nobody knows."""
+        few = self.few(spark, table, extract)
+        if few is not None:
+            is_later = pc.greater(few["last_updated"], moment)
+            return values_of(few.filter(pc.invert(pc.fill_null(is_later, fill_value=False)))[table.key])
+        last = F.col("last_updated")
+        return keys_in(self.read(spark, table, extract).where(last.isNull() | (last <= F.lit(moment))), table.key)
 
     def parts(self, table: SourceTable, extract: Manifest) -> list[Part]:
         """The table's objects of a batch; StateError where one is gone or has another size."""
@@ -127,16 +148,6 @@ class RawZone(Manifests):
         return _in_lake(
             spark.read.schema(schema).option("mode", "FAILFAST").json([self.storage.uri(name) for name in objects])
         )
-
-
-def _by_arrow(parts: Sequence[Part]) -> list[Any] | None:
-    """The rows of all parts; None where that is not for Arrow to tell."""
-    try:
-        tables = [rows for part in parts for rows in json_objects.rows(part)]
-    except (json_objects.UnclearError, *json_objects.DAMAGED):
-        return None
-    readable = [rows.append_column(UNREADABLE, pa.nulls(rows.num_rows, pa.string())) for rows in tables]
-    return [batch for rows in readable for batch in rows.to_batches()]
 
 
 def _in_lake(verdicts: DataFrame) -> DataFrame:

@@ -77,7 +77,10 @@ class Snapshot:
         self._connection = connection
         self.warnings: list[str] = []
         connection.run(source_sql.SESSION)
-        self.zone = zone or str(self._one("SELECT current_setting('TimeZone')")[0])
+        own_zone = str(self._one("SELECT current_setting('TimeZone')")[0])
+        self.zone = zone or own_zone
+        # The JDBC driver would ask for Java's.
+        self.session = f"{source_sql.SESSION}; SET TimeZone TO '{own_zone}'"
         # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
         # between is younger than the clock, and one that ends in between is counted as open.
         clock, self.server_version, number, self.is_standby, self.sees_all = self._one(_CLOCKS, zone=self.zone)
@@ -238,7 +241,7 @@ class Snapshot:
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
             f"SET TRANSACTION SNAPSHOT '{self.id}'",
             self.without_limits,
-            source_sql.SESSION,
+            self.session,
         )
         return self.database.query(sql, first=adopt)
 

@@ -11,11 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 from retail_etl import spark
 from retail_etl.contract import SourceColumn
 from retail_etl.errors import DatabaseError
-from retail_etl.postgres import APPLICATION, quoted
+from retail_etl.postgres import APPLICATION, quoted, reason
 from retail_etl.source import Reading, Snapshot
-from retail_etl.source_sql import SESSION, exact
+from retail_etl.source_sql import exact
 
-FEW = 10_000
+FEW = 5_000
 """So many rows, and no more, are here before Spark has planned how to read them."""
 
 ROWS_PER_PARTITION = 250_000
@@ -42,7 +42,7 @@ def read(session: SparkSession, snapshot: Snapshot, reading: Reading, columns: l
             "sessionInitStatement": (
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
                 f"SET TRANSACTION SNAPSHOT '{snapshot.id}'; "
-                f"{snapshot.without_limits}; {SESSION}"
+                f"{snapshot.without_limits}; {snapshot.session}"
             ),
         },
     )
@@ -61,18 +61,23 @@ def _lines(reading: Reading, columns: list[SourceColumn]) -> str:
 
 @contextmanager
 def being_read(snapshot: Snapshot) -> Iterator[None]:
-    """Within the block, what the JDBC driver fails with in Spark is a DatabaseError that names the source.
+    """Within the block, what the JDBC driver fails with in Spark, or a query fails with here, is a DatabaseError that
+    names the source.
 
     Most often its connections were cut, or the one that holds the snapshot was, and nobody can adopt it any more.
     """
     try:
         yield
+    except DatabaseError as error:
+        raise _broke_off(snapshot, reason(error)) from error
     except spark.FAILURES as error:
         if said := spark.said_by(_JDBC_ERROR, error):
-            raise DatabaseError(
-                f"Reading the {snapshot.database} broke off ({said}). Nothing is half done: run again."
-            ) from error
+            raise _broke_off(snapshot, said) from error
         raise
+
+
+def _broke_off(snapshot: Snapshot, said: str) -> DatabaseError:
+    return DatabaseError(f"Reading the {snapshot.database} broke off ({said}). Nothing is half done: run again.")
 
 
 def _partitions(snapshot: Snapshot, reading: Reading) -> list[str]:

@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from retail_etl import few_rows, gates, model, quality
 from retail_etl.audit import Audit, Counts, Sums
-from retail_etl.counting import keys_in
 from retail_etl.expectations import Expectation
 from retail_etl.gates import Findings
 from retail_etl.lake import Lake, branch_of
@@ -141,7 +140,7 @@ def _unchanged(
 ) -> dict[str, Decimal]:
     """The sums of the current versions of rows that the batch read again and that were as they are."""
     source, extract = model.SOURCE[table.sources[0]], zone.expect_manifest(batch_id, "extract")
-    again = keys_in(gates.accepted(job, zone, source, extract), source.key) - written
+    again = gates.accepted_keys(job, zone, source, extract) - written
     reference = lake.latest(table, [batch_id])
     if is_for_few(job.spark):
         return few_rows.sums(table, lake.few_of_keys(table, reference, again))

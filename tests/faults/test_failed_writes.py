@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 from pyspark import SparkContext
 
-from retail_etl import spark
+from retail_etl import source_rows, spark
 from retail_etl.errors import StorageError
 from retail_etl.raw import RawZone
 from retail_etl.storage import Storage, open_storage
@@ -64,31 +64,37 @@ def full_for_the_manifest_of(stage: str) -> Iterator[None]:
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_what_a_full_disk_did_not_take_is_written_by_the_next_run(world: World) -> None:
+def test_what_a_full_disk_did_not_take_is_written_by_the_next_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.source.run(SOURCE_ROWS)
     world.source.run(TOO_LARGE)
     zone = RawZone(world.lake)
 
     # What a failed extraction read is read anew, under the next id.
-    with full_for_spark(world):
+    with monkeypatch.context() as patch, full_for_spark(world):
+        patch.setattr(source_rows, "FEW", 0)
+        _assert_failed(world.run(), ["succeeded", "failed", *["skipped"] * 4])
+    with no_file_beyond(LIMIT):
         _assert_failed(world.run(), ["succeeded", "failed", *["skipped"] * 4])
     with full_for_the_manifest_of("extract"):
         _assert_failed(world.run(), ["succeeded", "failed", *["skipped"] * 4])
-    assert [zone.manifest(batch_id, "extract") for batch_id in (1, 2)] == [None, None]
-    assert not list(Path(world.lake, "raw", "design", "batch_id=1").rglob("*.lz4"))
+    assert [zone.manifest(batch_id, "extract") for batch_id in (1, 2, 3)] == [None, None, None]
+    for batch_id in (1, 2):
+        assert not list(Path(world.lake, "raw", "design", f"batch_id={batch_id}").rglob("*.lz4"))
 
     # What it finished is what the later stages take up again.
-    assert world.run_job("extract").batch_id == 3
+    assert world.run_job("extract").batch_id == 4
     with full_for_spark(world):
         _assert_failed(world.run(), ["succeeded", "nothing_to_do", "succeeded", "failed", "skipped", "skipped"])
-    assert zone.manifest(3, "transform") is None
+    assert zone.manifest(4, "transform") is None
     with full_for_the_manifest_of("load"):
         _assert_failed(world.run(), ["succeeded", *["nothing_to_do"] * 2, *["succeeded"] * 2, "failed"])
-    assert zone.manifest(3, "load") is None
+    assert zone.manifest(4, "load") is None
 
     repaired = world.run()
     assert (repaired.error, repaired.status) == (None, "nothing_changed")
-    assert zone.expect_manifest(3, "load")["tables"] == {}  # the rows were in, as the ledger says
+    assert zone.expect_manifest(4, "load")["tables"] == {}  # the rows were in, as the ledger says
     assert world.warehouse.run("SELECT length(file_name) FROM dim_design") == [[32 * 200_000]]
     assert world.warehouse.run("SELECT units_sold FROM fact_sales_order") == [[7]]
     compared = world.reconcile(heal=False)

@@ -9,6 +9,7 @@ from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
 from retail_etl import model, source_rows, spark
+from retail_etl.errors import StateError
 from retail_etl.raw import RawZone
 from retail_etl.source import open_snapshot
 from tests.integration.world import SOURCE_ROWS, World
@@ -45,6 +46,7 @@ def test_a_role_that_may_only_select_is_enough_and_strangers_are_not_read(
 def test_a_large_table_is_read_in_ranges_of_its_key_each_row_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("retail_etl.source_rows.FEW", 9)
     monkeypatch.setattr("retail_etl.source_rows.ROWS_PER_PARTITION", 3)
     world.source.run(SOURCE_ROWS)
     world.source.run(ORDERS)
@@ -65,6 +67,8 @@ def test_all_partitions_see_the_moment_of_the_snapshot(world: World, monkeypatch
         world.source.run("DELETE FROM sales_order WHERE sales_order_id < 9")
         world.source.run("UPDATE sales_order SET units_sold = 99")
         rows = source_rows.read(spark.session(world.lake), snapshot, reading, columns).collect()
+        few = source_rows.read_few(snapshot, reading, columns).decode()
+    assert sorted(few.splitlines()) == sorted(row.value for row in rows)
     found = [json.loads(row.value) for row in rows]
     assert sorted(row["sales_order_id"] for row in found) == [1, 2, 3, 4, 5, 6, 7, 8, 100, 2000000]
     assert {row["units_sold"] for row in found} == {7}
@@ -89,6 +93,31 @@ def test_a_column_more_is_kept_and_reported_wider_types_are_read_and_what_is_too
     assert world.in_lake(held) == [([reason],)]
     assert world.warehouse.run("SELECT units_sold, count(*) FROM fact_sales_order GROUP BY 1") == [[7, 9]]
     assert world.warehouse.run("SELECT count(*) FROM fact_sales_order WHERE sales_order_id = 8") == [[0]]
+
+
+@pytest.mark.integration
+def test_few_rows_are_told_as_over_jdbc_and_spark_can_read_what_is_written_of_them(world: World) -> None:
+    for name, file in {"line\nbreak": "\u0085\\", "tab\t": "\U0001f6d2 \x7f\x01", "long": "x" * 300_000}.items():
+        world.source.run(
+            "INSERT INTO design (design_name, file_location, file_name, created_at, last_updated)"
+            " VALUES (:name, '/usr', :file, '2024-01-01 00:00:00.1', 'infinity')",
+            name=name,
+            file=file,
+        )
+    world.source.run("ALTER TABLE design ADD COLUMN seen timestamptz DEFAULT '2024-01-01 00:00+03'")
+    world.source.run("ALTER TABLE design ADD COLUMN ratio float8 DEFAULT 0.1")
+    session, zone = spark.session(world.lake), RawZone(world.lake)
+    with open_snapshot(world.databases["source"]) as snapshot:
+        columns = snapshot.check_contract(model.SOURCE)["design"]
+        reading = snapshot.plan(model.SOURCE["design"], columns, None)
+        few = source_rows.read_few(snapshot, reading, columns)
+        many = source_rows.read(session, snapshot, reading, columns).collect()
+    assert sorted(few.decode().removesuffix("\n").split("\n")) == sorted(row.value for row in many)
+    (name,) = zone.write_few(few, "design", 7)
+    assert sorted(session.read.text(zone.storage.uri(name)).collect()) == sorted(many)
+    assert len(many) == 3
+    with pytest.raises(StateError, match="part-00000"):
+        zone.write_few(few, "design", 7)
 
 
 @pytest.mark.integration
