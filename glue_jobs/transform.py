@@ -59,6 +59,7 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
     tables = {name: asdict(result) for name, result in written.items() if result}
     seconds = round(time.monotonic() - since, 3)
     zone.finish(batch_id, "transform", {"seconds": seconds, "tables": tables, "withheld_deletions": withheld})
+    zone.remove_copies(batch_id)
     return sum(entry["rows"] for entry in tables.values())
 
 

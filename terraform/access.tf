@@ -29,8 +29,8 @@ locals {
       raw_delete = local.spark_write
     }
     quality_gate_raw = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
-      raw_write   = ["batches/*/quality_raw.json", "batches/*/validation_raw.json", "batches/*/rejected.json", "verdicts/*"]
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
+      raw_write   = ["batches/*/quality_raw.json", "batches/*/validation_raw.json", "batches/*/rejected.json", "verdicts/*", "parsed/*"]
       raw_delete  = ["verdicts/*"] # what a run that was cut off left there
       lake_write  = concat(local.commit, ["quality_result/*"])
       lake_delete = local.commit
@@ -38,14 +38,15 @@ locals {
       metrics     = true
     }
     transform = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
       raw_write   = ["batches/*/transform.json"]
+      raw_delete  = ["parsed/*"] # once it is through
       lake_write  = ["*"]
       lake_delete = local.commit
       catalog     = "write"
     }
     quality_gate_star = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
       raw_write   = ["batches/*/publish_intent.json", "batches/*/publish.json", "batches/*/validation_star.json", "batches/*/rejected.json"]
       lake_write  = ["*"] # rows too: where compaction moved main, the batch's are written upon it
       lake_delete = local.commit
@@ -81,8 +82,8 @@ locals {
       catalog     = "write"
     }
     maintain = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
-      raw_delete  = ["raw/*", "verdicts/*"] # what no manifest names
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
+      raw_delete  = ["raw/*", "verdicts/*", "parsed/*"] # what no manifest names
       lake_write  = ["*"]
       lake_delete = ["*"] # files that no snapshot names any more
       catalog     = "write"

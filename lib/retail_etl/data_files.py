@@ -31,7 +31,8 @@ _CURE = "Restore it from a backup, or have the lake made anew from the raw zone:
 @dataclass(frozen=True)
 class Part:
     """An object that holds rows of a table: JSON of the raw zone, or a data file of the lake, of which only the rows of
-    `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone.
+    `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone. `copy`:
+    where who parses the JSON leaves the rows as Parquet.
     """
 
     table: str
@@ -39,6 +40,7 @@ class Part:
     size: int
     batch_id: int | None = None
     deletes: tuple[str, ...] = ()
+    copy: str = ""
 
     @property
     def of(self) -> SourceTable | StarTable:
@@ -81,6 +83,13 @@ def read(uri: str) -> bytes:
     if data is None:
         raise StateError(f"{uri} is gone. The next run reads the source again; or restore it.")
     return data
+
+
+def create(uri: str, data: bytes) -> None:
+    """Write a new object; StateError where one of that name exists."""
+    storage, name = _at(uri)
+    if not storage.create(name, data):
+        raise StateError(f"{uri} is there already, and nobody else was to write it: run again.")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from retail_etl.data_files import Part, read
+from retail_etl.schema import SourceTable, StarTable
 
 _CHUNK = 4 << 20
 _LARGEST_BLOCK = 1 << 28
@@ -28,13 +29,17 @@ DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error)
 """What is raised where bytes are not what they were."""
 
 
+def schema_of(table: SourceTable | StarTable) -> pa.Schema:
+    """The columns of a source table, as the raw zone has them."""
+    return pa.schema([(column.name, _RAW_TYPES[column.type.raw]) for column in table.columns])
+
+
 def rows(part: Part) -> Iterator[Any]:
     """The object's rows as Arrow's tables, with the columns of its table in the model.
 
     UnclearError, or one of `DAMAGED`, where they are not what is expected here; StateError where the object is gone.
     """
-    schema = pa.schema([(column.name, _RAW_TYPES[column.type.raw]) for column in part.of.columns])
-    options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+    options = pj.ParseOptions(explicit_schema=schema_of(part.of), unexpected_field_behavior="ignore")
     for chunk in _whole_lines(_unpacked(part.uri, read(part.uri))):
         lines = _lines(chunk)
         reading = pj.ReadOptions(use_threads=False, block_size=len(chunk) + 1)

@@ -196,7 +196,8 @@ class Maintenance:
 
 
 def debris(storage: Storage, before: datetime) -> dict[str, Stored]:
-    """Rows and verdicts of batches for which no manifest names any, and halves of objects.
+    """Rows and verdicts of batches for which no manifest names any, copies of rows that are not needed any more, and
+    halves of objects.
 
     An id is claimed once, and a stage names all objects in a batch's folder: one that it does not name is of a batch
     that has no such manifest at all.
@@ -215,6 +216,8 @@ def debris(storage: Storage, before: datetime) -> dict[str, Stored]:
                 found |= storage.files(f"raw/{table}/{BATCH_ID}={batch}/")
         if not done.intersection(STAGES[1:]):
             found |= storage.files(f"verdicts/{BATCH_ID}={batch}/")
+        if done.intersection(("rejected", *STAGES[2:])):
+            found |= storage.files(f"parsed/{BATCH_ID}={batch}/")
     return {name: file for name, file in found.items() if file.changed_at < before}
 
 

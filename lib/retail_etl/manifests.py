@@ -2,6 +2,7 @@
 
     raw/<table>/batch_id=<id>/part-*.txt.lz4     the rows, one JSON object a line
     verdicts/batch_id=<id>/part-*.txt.lz4        which rows the raw gate set aside, and which came in again
+    parsed/batch_id=<id>/<table>/*.parquet       many rows as the raw gate parsed them, until the transform is through
     batches/<id>/claim.json                      the id is taken
     batches/<id>/<stage>.json                    the manifest: this stage is done with the batch
     batches/<id>/rejected.json                   a gate refused it; later stages skip it
@@ -256,6 +257,11 @@ class Manifests:
         if body is None:
             raise StateError(f"{name} is missing in {self.location}: restore it from a backup, or rebuild the lake.")
         return body
+
+
+def parsed_folder(batch_id: int) -> str:
+    """Where the raw gate leaves the rows of a batch as it parsed them."""
+    return f"parsed/{BATCH_ID}={batch_id}/"
 
 
 def now() -> str:

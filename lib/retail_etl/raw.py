@@ -3,7 +3,9 @@
 What there is, and which of it counts, the manifests say (`manifests.py`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +16,7 @@ from retail_etl import frames, json_objects, model
 from retail_etl.counting import keys_in
 from retail_etl.data_files import Part
 from retail_etl.errors import StateError
-from retail_etl.manifests import STAGES, Manifest, Manifests, folder, now
+from retail_etl.manifests import STAGES, Manifest, Manifests, folder, now, parsed_folder
 from retail_etl.schema import BATCH_ID, SourceTable
 from retail_etl.spark import MANY, is_for_few
 from retail_etl.values import Values, values_of
@@ -58,8 +60,36 @@ class RawZone(Manifests):
         if (few := self.few(spark, table, extract)) is not None:
             readable = few.append_column(UNREADABLE, pa.nulls(few.num_rows, pa.string()))
             return frames.of_arrow(spark, readable.to_batches(), frames.parsed(schema))
+        if copies := self._copies(table, extract):
+            rows = spark.read.schema(table.spark_schema("raw")).parquet(*copies)
+            return rows.withColumn(UNREADABLE, F.lit(None).cast("string"))
         uris = [part.uri for part in parts]
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
+
+    def to_be_copied(self, parts: Sequence[Part], batch_id: int) -> list[Part]:
+        """The parts, each with a place for a copy: see `_copies`."""
+        folder = parsed_folder(batch_id)
+        return [replace(part, copy=self.storage.uri(f"{folder}{part.table}/{uuid4()}.parquet")) for part in parts]
+
+    def _copies(self, table: SourceTable, extract: Manifest) -> list[str]:
+        """Where the table's rows of a batch lie as the raw gate parsed them: Spark reads Parquet in a third of the time
+        that JSON takes it. None where it left none, or not all are there any more.
+        """
+        batch_id = extract["batch_id"]
+        copies: dict[str, int] = (self.manifest(batch_id, "quality_raw") or {}).get("parsed", {}).get(table.name, {})
+        if not copies:
+            return []
+        there = self.storage.sizes(f"{parsed_folder(batch_id)}{table.name}/")
+        are_whole = all(there.get(name) == size for name, size in copies.items())
+        return [self.storage.uri(name) for name in copies] if are_whole else []
+
+    def named(self, copies: Mapping[str, int]) -> dict[str, int]:
+        """The same by their names in the zone instead of their URIs."""
+        return {f"parsed/{uri.rpartition('/parsed/')[2]}": size for uri, size in copies.items()}
+
+    def remove_copies(self, batch_id: int) -> None:
+        """Remove them, once nobody asks for the rows again."""
+        self.storage.remove(list(self.storage.sizes(parsed_folder(batch_id))))
 
     def few(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> pa.Table | None:
         """The same rows in this process, without that column, where the session is for few and all of them are as the

@@ -22,6 +22,7 @@ from retail_etl.quality import Evaluation, Known, Outcome
 from retail_etl.raw import UNREADABLE, Manifest, RawZone
 from retail_etl.runtime import Job
 from retail_etl.schema import BATCH_ID, Column, SourceTable
+from retail_etl.spark import MANY
 from retail_etl.survey import Survey
 from retail_etl.values import Values
 
@@ -112,7 +113,9 @@ class _RawGate:
         table, extract = model.SOURCE[name], self._extract
         if name not in self.rows:
             extract = self._zone.expect_manifest(extract["tables"][name]["full_copy_batch_id"], "extract")
-        return self._zone.parts(table, extract)
+        parts = self._zone.parts(table, extract)
+        are_many = name in self.rows and sum(self.rows.values()) > MANY and table.extract == "incremental"
+        return self._zone.to_be_copied(parts, self._batch_id) if are_many else parts
 
     def _may(self, name: str) -> bool:
         return name in self._accepts["accept_quarantine"] or self.set_aside[name] <= quarantine.limit(self.rows[name])
@@ -260,10 +263,16 @@ class _RawGate:
                 "set_aside": self.set_aside,
                 "held": {name: rows for name, rows in held.items() if rows},
                 "verdicts": verdicts,
+                "parsed": self._copies(),
                 "sums": {name: {column: str(total) for column, total in of.items()} for name, of in totals.items()},
             },
         )
         return held
+
+    def _copies(self) -> dict[str, dict[str, int]]:
+        """Source table → object → bytes, of the tables whose rows lie there as they were parsed: all of them."""
+        certain = {name: survey for name, survey in self._surveys.items() if survey.is_certain}
+        return {name: self._zone.named(survey.copies) for name, survey in certain.items() if survey.copies}
 
     def close(self) -> None:
         """Give the memory of kept rows back, whatever became of the gate."""

@@ -7,6 +7,7 @@ pass there; tests/integration/test_surveys.py holds both against each other.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache, reduce
@@ -15,11 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pycountry
 from pyspark.sql import SparkSession
 
 from retail_etl import json_objects, model
-from retail_etl.data_files import Part, parquet
+from retail_etl.data_files import Part, create, parquet
 from retail_etl.errors import StateError, StorageError
 from retail_etl.expectations import Expectation, Kind, declared
 from retail_etl.json_objects import DAMAGED, UnclearError
@@ -48,6 +50,7 @@ _WIDE = pa.decimal128(38, 4)
 class Survey:
     """What was found. `doubts`: the rules that rows may break, by their name. `is_certain`: whether all was understood;
     else nothing of it counts. `values`: what is in the key and in the columns that refer to other tables, without NULL.
+    `copies`: object → bytes, where parts were to be copied.
     """
 
     rows: int = 0
@@ -55,6 +58,7 @@ class Survey:
     doubts: set[str] = field(default_factory=set)
     values: dict[str, Values] = field(default_factory=dict)
     sums: dict[str, Decimal] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, other: "Survey") -> None:
@@ -63,6 +67,7 @@ class Survey:
         self.seconds += other.seconds
         self.is_certain &= other.is_certain
         self.doubts |= other.doubts
+        self.copies |= other.copies
         for name, values in other.values.items():
             self.values[name] = self.values.get(name, Values()) | values
         for name, total in other.sums.items():
@@ -96,12 +101,31 @@ def look_at(part: Part) -> Survey:
     table = part.of
     found = _nothing(table)
     try:
-        for rows in json_objects.rows(part) if part.table in model.SOURCE else _from_parquet(table, part):
-            _note(found, table, rows)
+        with _copy(part, found) as keep:
+            for rows in json_objects.rows(part) if part.table in model.SOURCE else _from_parquet(table, part):
+                _note(found, table, rows)
+                keep(rows)
     except (UnclearError, StateError, StorageError, *DAMAGED):
         found.is_certain = False  # Spark says what is wrong with it
     found.seconds = time.monotonic() - since
     return found
+
+
+@contextmanager
+def _copy(part: Part, found: Survey) -> Iterator[Callable[[Any], None]]:
+    """Where a copy is wanted, what is kept within the block is one when the block ends, and not where it fails."""
+    if not part.copy:
+        yield lambda rows: None
+        return
+    sink = pa.BufferOutputStream()
+    # It is read once, whole.
+    with pq.ParquetWriter(
+        sink, json_objects.schema_of(part.of), use_dictionary=False, write_statistics=False
+    ) as writer:
+        yield writer.write_table
+    data = sink.getvalue()
+    create(part.copy, data.to_pybytes())
+    found.copies[part.copy] = data.size
 
 
 def surveyed_columns(table: SourceTable | StarTable) -> tuple[str, ...]:

@@ -29,11 +29,14 @@ DOES = {
         (WRITE, RAW, "batches/7/rejected.json"),
         (WRITE, RAW, "verdicts/batch_id=7/part-0.txt.lz4"),
         (DELETE, RAW, "verdicts/batch_id=7/part-0.txt.lz4"),
+        (WRITE, RAW, "parsed/batch_id=7/payment/0.parquet"),
         (WRITE, LAKE, "star/quality_result/data/0.parquet"),
         (WRITE, LAKE, "star/fact_payment/metadata/00001.metadata.json"),
     ],
     "transform": [
         (READ, RAW, "raw/staff/batch_id=3/part-0.txt.lz4"),
+        (READ, RAW, "parsed/batch_id=7/payment/0.parquet"),
+        (DELETE, RAW, "parsed/batch_id=7/payment/0.parquet"),
         (WRITE, RAW, "batches/7/transform.json"),
         (WRITE, LAKE, "star/fact_payment/data/0.parquet"),
         (DELETE, LAKE, "star/fact_payment/metadata/00001.metadata.json"),
@@ -71,6 +74,7 @@ DOES = {
     "maintain": [
         (DELETE, LAKE, "star/fact_payment/data/0.parquet"),
         (DELETE, RAW, "raw/payment/batch_id=7/part-0.txt.lz4"),
+        (DELETE, RAW, "parsed/batch_id=7/payment/0.parquet"),
         (READ, RAW, "batches/7/publish.json"),
     ],
 }
@@ -94,6 +98,7 @@ ONLY = {
     (WRITE, RAW, "raw/*"): EXTRACTING,
     (WRITE, RAW, "batches/*/extract.json"): EXTRACTING,
     (WRITE, RAW, "batches/*/quality_raw.json"): ("quality_gate_raw",),
+    (WRITE, RAW, "parsed/*"): ("quality_gate_raw",),
     (WRITE, RAW, "batches/*/transform.json"): ("transform",),
     (WRITE, RAW, "batches/*/publish.json"): PUBLISHING,
     (WRITE, RAW, "batches/*/load.json"): ("load",),

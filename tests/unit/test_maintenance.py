@@ -20,6 +20,7 @@ OF_A_BATCH = {
     2: {"claim"},  # its extraction died
     3: {"claim", "extract", "rejected"},  # the raw gate died, then it was rejected
     4: {"claim", "publish"},  # somebody deleted manifests: they may come back from a backup
+    5: {"claim", "extract", "quality_raw", "transform"},  # the transform died before it removed what was parsed
 }
 
 
@@ -36,6 +37,7 @@ def test_only_what_no_manifest_can_name_is_debris(monkeypatch: pytest.MonkeyPatc
             storage.create(f"raw/design/batch_id={batch}/part-0.txt.lz4", b"rows")
             storage.create(f"raw/sales_order/batch_id={batch}/_temporary/0/part-0.txt.lz4", b"rows")
             storage.create(f"verdicts/batch_id={batch}/part-0.txt.lz4", b"rows")
+            storage.create(f"parsed/batch_id={batch}/design/0.parquet", b"rows")
         assert debris(storage, datetime.now(UTC) - SOON) == {}
         found = debris(storage, datetime.now(UTC) + SOON)
         assert set(found) == {
@@ -43,6 +45,7 @@ def test_only_what_no_manifest_can_name_is_debris(monkeypatch: pytest.MonkeyPatc
             "raw/sales_order/batch_id=2/_temporary/0/part-0.txt.lz4",
             "verdicts/batch_id=2/part-0.txt.lz4",
             "verdicts/batch_id=3/part-0.txt.lz4",
+            *(f"parsed/batch_id={batch}/design/0.parquet" for batch in (3, 4, 5)),
         }
         storage.remove(list(found))
         assert debris(storage, datetime.now(UTC) + SOON) == {}
