@@ -1,7 +1,7 @@
 """Transform: the raw rows of each waiting batch → the star tables, written on the batch's branch of the lake."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial, reduce
 
@@ -47,15 +47,12 @@ def _transform(job: Job, zone: RawZone, lake: Lake, batch_id: int) -> int:
         return written
 
     largest_first = sorted(touched, key=lambda table: -sum(extract["tables"][s]["rows"] or 0 for s in table.sources))
-    withheld = dict(zone.withheld_deletions())
-    others: dict[str, Callable[[], Written | None]] = {
-        "deleted_record": partial(_write_deletions, job, zone, lake, extract, before, withheld),
-        "quarantine": partial(_write_verdicts, job, zone, lake, batch_id, before),
-    }
-    written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first} | others)
+    written = runtime.side_by_side({table.name: partial(write, table) for table in largest_first})
     facts = {table.name: written[table.name] for table in touched if table.is_fact}
     if snapshots := {name: one.snapshot_id for name, one in facts.items() if one}:
         written["dim_date"] = _write_calendar(lake, batch_id, before, snapshots)
+    written["quarantine"] = _write_verdicts(job, zone, lake, batch_id, before)
+    written["deleted_record"], withheld = _write_deletions(job, zone, lake, extract, before)
     tables = {name: asdict(result) for name, result in written.items() if result}
     seconds = round(time.monotonic() - since, 3)
     zone.finish(batch_id, "transform", {"seconds": seconds, "tables": tables, "withheld_deletions": withheld})
@@ -74,7 +71,7 @@ def _write(job: Job, zone: RawZone, lake: Lake, table: StarTable, extract: Manif
 
 def _accepted(job: Job, zone: RawZone, name: str, extract: Manifest) -> DataFrame:
     table = model.SOURCE[name]
-    rows = gates.accepted(job, zone, table, extract, whole=table.extract == "snapshot")
+    rows = gates.accepted(job, zone, table, extract, whole=table.extract == "snapshot", copies=True)
     return _of_batch(rows, extract["batch_id"])
 
 
@@ -107,9 +104,10 @@ def _write_verdicts(job: Job, zone: RawZone, lake: Lake, batch_id: int, before: 
 
 
 def _write_deletions(
-    job: Job, zone: RawZone, lake: Lake, extract: Manifest, before: list[int], withheld: Manifest
-) -> Written | None:
-    """Record what is missing in the batch, or back. What is too much to believe is not, but noted in `withheld`."""
+    job: Job, zone: RawZone, lake: Lake, extract: Manifest, before: list[int]
+) -> tuple[Written | None, Manifest]:
+    """Record what is missing in the batch, or back. What is too much to believe is not, and given beside."""
+    withheld = dict(zone.withheld_deletions())
     parent = lake.latest(model.DELETED_RECORD, before)
     gone = lake.missing_keys(parent)
     found: list[DataFrame] = []
@@ -129,10 +127,10 @@ def _write_deletions(
         if events.missed or events.back:
             found.append(events.rows(job.spark, source))
     if not found:
-        return None
+        return None, withheld
     moment = F.lit(deletions.found_at(extract)).cast("timestamp_ntz")
     frame = _of_batch(reduce(DataFrame.unionByName, found), extract["batch_id"]).withColumn("found_at", moment)
-    return lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent)
+    return lake.append(model.DELETED_RECORD, frame, extract["batch_id"], parent), withheld
 
 
 def _present(job: Job, zone: RawZone, table: SourceTable, extract: Manifest) -> Values:

@@ -29,7 +29,7 @@ locals {
       raw_delete = local.spark_write
     }
     quality_gate_raw = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
       raw_write   = ["batches/*/quality_raw.json", "batches/*/validation_raw.json", "batches/*/rejected.json", "verdicts/*", "parsed/*"]
       raw_delete  = ["verdicts/*"] # what a run that was cut off left there
       lake_write  = concat(local.commit, ["quality_result/*"])
@@ -46,7 +46,7 @@ locals {
       catalog     = "write"
     }
     quality_gate_star = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
       raw_write   = ["batches/*/publish_intent.json", "batches/*/publish.json", "batches/*/validation_star.json", "batches/*/rejected.json"]
       lake_write  = ["*"] # rows too: where compaction moved main, the batch's are written upon it
       lake_delete = local.commit
@@ -82,8 +82,8 @@ locals {
       catalog     = "write"
     }
     maintain = {
-      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*", "parsed/*"])
-      raw_delete  = ["raw/*", "verdicts/*", "parsed/*"] # what no manifest names
+      raw_read    = concat(local.manifests, ["raw/*", "verdicts/*"])
+      raw_delete  = ["raw/*", "verdicts/*", "parsed/*"] # what no manifest names, and copies that nobody needs
       lake_write  = ["*"]
       lake_delete = ["*"] # files that no snapshot names any more
       catalog     = "write"

@@ -1,4 +1,4 @@
-# raw        the archive: JSON history and manifests. The only full copy, so nothing in it ever expires
+# raw        the archive: JSON history and manifests. The only full copy, so none of that ever expires
 # lake       the star's Iceberg tables; can be rebuilt from raw, and Iceberg keeps its own history
 # artifacts  what jobs are made of, and their scratch space
 # results    Athena's query results
@@ -115,6 +115,18 @@ resource "aws_s3_bucket_lifecycle_configuration" "raw" {
     }
     expiration {
       expired_object_delete_marker = true
+    }
+  }
+
+  # Copies, which a batch needs for minutes.
+  rule {
+    id     = "parsed"
+    status = "Enabled"
+    filter {
+      prefix = "parsed/"
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = 1
     }
   }
 

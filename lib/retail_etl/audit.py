@@ -5,7 +5,7 @@ asked of their counts.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cached_property, reduce
+from functools import cache, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -86,7 +86,11 @@ class Audit:
     add_up: Callable[[Counts], Sums] | None = None
     sums: Sums = field(default_factory=dict)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        """Make the frame once, however often it is asked for."""
+        object.__setattr__(self, "read", cache(self.read))
+
+    @property
     def frame(self) -> DataFrame:
         """The rows."""
         return self.read()

@@ -32,7 +32,8 @@ _CURE = "Restore it from a backup, or have the lake made anew from the raw zone:
 class Part:
     """An object that holds rows of a table: JSON of the raw zone, or a data file of the lake, of which only the rows of
     `batch_id` are meant. `size`: its bytes. `deletes`: the files that may say of its rows that they are gone. `copy`:
-    where who parses the JSON leaves the rows as Parquet.
+    where who parses the JSON leaves the rows as Parquet. `last_batch`: the last one that has rows in a data file, where
+    that is known.
     """
 
     table: str
@@ -41,6 +42,7 @@ class Part:
     batch_id: int | None = None
     deletes: tuple[str, ...] = ()
     copy: str = ""
+    last_batch: int | None = None
 
     @property
     def of(self) -> SourceTable | StarTable:
@@ -85,11 +87,10 @@ def read(uri: str) -> bytes:
     return data
 
 
-def create(uri: str, data: bytes) -> None:
-    """Write a new object; StateError where one of that name exists."""
+def create(uri: str, data: bytes) -> bool:
+    """Write a new object; False, and nothing written, where one of that name exists."""
     storage, name = _at(uri)
-    if not storage.create(name, data):
-        raise StateError(f"{uri} is there already, and nobody else was to write it: run again.")
+    return storage.create(name, data)
 
 
 @contextmanager
@@ -137,9 +138,8 @@ def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterato
     a later batch has replaced, where no more is read for it.
     """
     wanted = keys
-    newest_first = sorted(((_last_batch(part), part) for part in parts), key=lambda one: -one[0])
-    lasts = [*(last for last, _ in newest_first), -math.inf]
-    for (_, part), others in zip(newest_first, lasts[1:], strict=True):
+    newest_first = sorted(parts, key=_last_batch, reverse=True)
+    for part, others in zip(newest_first, [*map(_last_batch, newest_first[1:]), -math.inf], strict=False):
         found = Values()
         with parquet(part.uri) as file:
             for rows in _with_keys(file, part.of.key, schema.names, wanted):
@@ -151,17 +151,15 @@ def rows_with(parts: Iterable[Part], schema: pa.Schema, keys: Values) -> Iterato
             return
 
 
+def _last_batch(part: Part) -> float:
+    return math.inf if part.last_batch is None else part.last_batch
+
+
 def _with_keys(file: pq.ParquetFile, key: str, columns: list[str], keys: Values) -> Iterator[pa.RecordBatch]:
     for group in range(file.num_row_groups):
         are_wanted = is_among(file.read_row_group(group, columns=[key]).column(key), keys)
         if pc.any(are_wanted).as_py():
             yield from file.read_row_group(group, columns=columns).filter(are_wanted).to_batches()
-
-
-def _last_batch(part: Part) -> float:
-    """The last batch that has rows in a data file, as far as its end tells."""
-    ends: list[float] = _ends(part, [BATCH_ID]) or [math.inf]
-    return max(ends)
 
 
 def span(parts: Iterable[Part], columns: Sequence[str]) -> tuple[date, date] | None:
@@ -179,6 +177,8 @@ def _ends(part: Part, columns: Sequence[str]) -> list[Any] | None:
     """
     with parquet(part.uri) as file:
         places = [file.schema_arrow.get_field_index(column) for column in columns]
+        if -1 in places:
+            return None
         groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
         told = [group.column(place).statistics for group in groups for place in places]
     if not all(one is not None and one.has_min_max for one in told):

@@ -1,5 +1,5 @@
 """Few rows of the lake as Arrow has them in this process: what `history.py` and `gates.sums` tell by Spark, without a
-query. tests/spark/test_few_rows.py holds both against each other.
+query. tests/unit/test_few_rows.py holds both against each other.
 """
 
 from decimal import Decimal
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from retail_etl import frames
@@ -19,17 +19,24 @@ from retail_etl.values import numbers_in
 _WIDE = pa.decimal128(38, 4)
 
 
-def of_frame(frame: DataFrame) -> pa.Table:
-    """A frame's rows."""
-    schema = to_arrow_schema(frame.schema)
-    batches: list[Any] = frame._collect_as_arrow()
-    return pa.Table.from_batches(batches) if batches else schema.empty_table()
+def schema_of(table: StarTable) -> pa.Schema:
+    """The columns of the model, and `batch_id`; all of them may be NULL."""
+    return to_arrow_schema(frames.parsed(_columns(table)))
 
 
-def to_frame(rows: pa.Table, like: DataFrame) -> DataFrame:
-    """The rows as a frame of one partition, with the columns of another."""
-    columns = rows.cast(to_arrow_schema(like.schema))
-    return frames.of_arrow(like.sparkSession, columns.to_batches(), like.schema).coalesce(1)
+def of_frame(table: StarTable, frame: DataFrame) -> pa.Table:
+    """The rows of a frame that has these columns, and others perhaps."""
+    batches: list[Any] = frame.select(*schema_of(table).names)._collect_as_arrow()
+    return pa.Table.from_batches(batches).cast(schema_of(table)) if batches else schema_of(table).empty_table()
+
+
+def to_frame(session: SparkSession, table: StarTable, rows: pa.Table) -> DataFrame:
+    """The rows as a frame of one partition."""
+    return frames.of_arrow(session, rows.to_batches(), frames.parsed(_columns(table))).coalesce(1)
+
+
+def _columns(table: StarTable) -> str:
+    return f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"
 
 
 def latest(table: StarTable, rows: pa.Table) -> pa.Table:

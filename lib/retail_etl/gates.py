@@ -126,12 +126,14 @@ def judged_only(zone: RawZone, until: int) -> list[int]:
     return [batch_id for batch_id in zone.waiting("transform") if batch_id <= until]
 
 
-def accepted(job: Job, zone: RawZone, table: SourceTable, extract: Manifest, *, whole: bool = False) -> DataFrame:
+def accepted(
+    job: Job, zone: RawZone, table: SourceTable, extract: Manifest, *, whole: bool = False, copies: bool = False
+) -> DataFrame:
     """The table's rows of a batch that the raw gate let through; `whole`: of a snapshot table all that it went by,
-    which an earlier batch may have read.
+    which an earlier batch may have read. `copies`: see `RawZone.read`.
     """
     batch_id = extract["batch_id"]
-    rows = (zone.full_copy if whole else zone.read)(job.spark, table, extract)
+    rows = zone.full_copy(job.spark, table, extract) if whole else zone.read(job.spark, table, extract, copies=copies)
     if not zone.expect_manifest(batch_id, "quality_raw").get("held", {}).get(table.name):
         return rows
     of_batch = quarantine.active(_events(job, zone, batch_id).where(F.col(BATCH_ID) <= batch_id))

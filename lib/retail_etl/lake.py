@@ -95,7 +95,7 @@ class Lake(LakeRows):
             return self._append(table, frame, batch_id, parent, since)
         if table.large and not is_for_few(self._spark):
             return self._merge_many(table, frame, batch_id, parent, since)
-        rows = few_rows.of_frame(frame)
+        rows = few_rows.of_frame(table, frame)
         # Small ones are read whole.
         keys = values_of(rows[table.key])
         there = self.few_of_keys(table, parent, keys) if table.large else self.all_of_few(table, parent)
@@ -106,12 +106,12 @@ class Lake(LakeRows):
         self._open_branch(table, branch, parent)
         others = there.filter(pc.invert(is_among(there[table.key], values_of(changed[table.key]))))
         if others.num_rows == there.num_rows:
-            few_rows.to_frame(changed, frame).writeTo(self._name(table, branch)).append()
+            few_rows.to_frame(self._spark, table, changed).writeTo(self._name(table, branch)).append()
         elif table.large:
-            self._merge(table, few_rows.to_frame(changed, frame), branch)
+            self._merge(table, few_rows.to_frame(self._spark, table, changed), branch)
         else:  # sooner than Spark merges
-            whole = pa.concat_tables([others, changed.cast(others.schema)])
-            few_rows.to_frame(whole, frame).writeTo(self._name(table, branch)).overwrite(F.lit(True))
+            whole = few_rows.to_frame(self._spark, table, pa.concat_tables([others, changed]))
+            whole.writeTo(self._name(table, branch)).overwrite(F.lit(True))
         return Written(changed.num_rows, self.heads(table)[branch], _since(since))
 
     def _merge_many(
@@ -151,7 +151,8 @@ class Lake(LakeRows):
         if parent in self.heads(table) and (seen := seen_before()):
             if is_for_few(self._spark):
                 current = self.few_of_keys(table, parent, seen)
-                frame = few_rows.to_frame(few_rows.without_equals(table, few_rows.of_frame(frame), current), frame)
+                new = few_rows.without_equals(table, few_rows.of_frame(table, frame), current)
+                frame = few_rows.to_frame(self._spark, table, new)
             else:
                 frame = without_equals(table, frame, self.of_keys(table, parent, seen))
         return self._append(table, frame, batch_id, parent, since)

@@ -8,15 +8,14 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
-from retail_etl import data_files, few_rows, frames, model
+from retail_etl import data_files, few_rows, model
 from retail_etl.counting import frame_of
 from retail_etl.data_files import Part, Slice
 from retail_etl.history import latest
 from retail_etl.schema import BATCH_ID, StarTable
 from retail_etl.spark import CATALOG
-from retail_etl.values import Values, bounds, unsigned, values_of
+from retail_etl.values import Values, bounds, unsigned
 
 NAMESPACE = "star"
 MAIN = "main"
@@ -82,13 +81,12 @@ class LakeRows:
         """What batches after the one until the other have published in the table, as it lies in data files. None where
         some row in those files is no longer meant: only Spark tells which.
         """
-        schema = to_arrow_schema(frames.parsed(f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"))
         make, head = self._expressions, self.heads(table).get(MAIN)
         wanted = self._both(make.greaterThan(BATCH_ID, after), make.lessThanOrEqual(BATCH_ID, until))
         parts = self._planned(table, head, wanted) if head is not None else []
         if not all(part.has_all_rows for part in parts):
             return None
-        return Slice(tuple(parts), after, until, schema, self._spark)
+        return Slice(tuple(parts), after, until, few_rows.schema_of(table), self._spark)
 
     @property
     def _expressions(self) -> Any:
@@ -104,9 +102,18 @@ class LakeRows:
         return getattr(self._expressions, "and")(one, other)
 
     def _planned(self, table: StarTable, snapshot_id: int, where: Any, batch_id: int | None = None) -> list[Part]:
-        planned = self._metadata(table).newScan().useSnapshot(snapshot_id).filter(where).planFiles()
+        jvm: Any = self._spark._jvm
+        iceberg = self._metadata(table)
+        planned = (
+            iceberg.newScan()
+            .useSnapshot(snapshot_id)
+            .filter(where)
+            .includeColumnStats(jvm.Collections.singletonList(BATCH_ID))
+            .planFiles()
+        )
+        number = iceberg.schema().findField(BATCH_ID)
         try:
-            return [_part(table, task, batch_id) for task in each(planned)]
+            return [_part(table, task, batch_id, jvm.Conversions, number) for task in each(planned)]
         finally:
             planned.close()
 
@@ -129,26 +136,27 @@ class LakeRows:
         """The rows that have these keys at the reference; of a fact their last versions. Files that have none of them
         are not read; and where few are asked for, and little is to be read, Spark does not read it.
         """
-        rows, few = self.rows(table, reference), self._by_arrow(table, reference, keys)
+        few = self._by_arrow(table, reference, keys)
         if few is not None:
-            return frames.of_arrow(self._spark, few.to_batches(), rows.schema)
+            return few_rows.to_frame(self._spark, table, few)
         asked = frame_of(self._spark, keys, table.column(table.key)).withColumnRenamed("target", table.key)
-        found = rows.where(F.col(table.key).between(*bounds(keys))).join(asked, on=table.key, how="left_semi")
+        in_range = self.rows(table, reference).where(F.col(table.key).between(*bounds(keys)))
+        found = in_range.join(asked, on=table.key, how="left_semi")
         return latest(table, found) if table.is_fact else found
 
     def few_of_keys(self, table: StarTable, reference: str, keys: Values) -> pa.Table:
         """The same in this process, where they are few."""
         few = self._by_arrow(table, reference, keys)
-        return few_rows.of_frame(self.of_keys(table, reference, keys)) if few is None else few
+        return few_rows.of_frame(table, self.of_keys(table, reference, keys)) if few is None else few
 
     def all_of_few(self, table: StarTable, reference: str) -> pa.Table:
         """All rows at the reference, in this process, of a dimension that is not large."""
         few = self._by_arrow(table, reference, None)
-        return few_rows.of_frame(self.rows(table, reference)) if few is None else few
+        return few_rows.of_frame(table, self.rows(table, reference)) if few is None else few
 
     def _by_arrow(self, table: StarTable, reference: str, keys: Values | None) -> pa.Table | None:
         """The rows of these keys, or all; None where that is for Spark to read."""
-        schema, head = to_arrow_schema(self.rows(table, reference).schema), self.heads(table).get(reference)
+        schema, head = few_rows.schema_of(table), self.heads(table).get(reference)
         if head is None or keys == Values():
             return schema.empty_table()
         wanted = self._expressions.alwaysTrue() if keys is None else self._in_range(table, *bounds(keys))
@@ -204,8 +212,8 @@ class LakeRows:
         return reduce(DataFrame.unionByName, spans).where(F.col("first_date").isNotNull())
 
     def has_days_of(self, facts: Mapping[str, int], batch_id: int, reference: str) -> bool:
-        """Whether the calendar has, at the reference, all days between the first and the last one that the batch wrote
-        in facts. `facts`: name → snapshot.
+        """Whether the calendar, at the reference, has no hole, and all days between the first and the last one that the
+        batch wrote in facts. `facts`: name → snapshot.
         """
         if reference not in self.heads(model.DIM_DATE):
             return False
@@ -215,8 +223,9 @@ class LakeRows:
             if span is None:
                 return False
             ends += [day.toordinal() - _EPOCH for day in span]
-        days = values_of(pa.array(range(min(ends), max(ends) + 1)))
-        return not days - self.keys(model.DIM_DATE, reference)
+        calendar = self.keys(model.DIM_DATE, reference)
+        first, last = bounds(calendar) if calendar else (0, -1)
+        return first <= min(ends) and max(ends) <= last and len(calendar) == last - first + 1
 
 
 def branch_of(batch_id: int) -> str:
@@ -236,6 +245,11 @@ def each(collection: Any) -> Iterator[Any]:
         yield iterator.next()
 
 
-def _part(table: StarTable, task: Any, batch_id: int | None) -> Part:
+def _part(table: StarTable, task: Any, batch_id: int | None, conversions: Any, number: Any) -> Part:
+    """`number`: Iceberg's field of `batch_id`."""
     file, deletes = task.file(), tuple(delete.location() for delete in each(task.deletes()))
-    return Part(table.name, file.location(), file.fileSizeInBytes(), batch_id, deletes)
+    noted = file.upperBounds()
+    # Not `get`, which py4j looks up in Python's way.
+    bound = None if noted is None else noted.getOrDefault(number.fieldId(), None)
+    last_batch = None if bound is None else conversions.fromByteBuffer(number.type(), bound)
+    return Part(table.name, file.location(), file.fileSizeInBytes(), batch_id, deletes, last_batch=last_batch)

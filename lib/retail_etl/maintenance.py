@@ -216,8 +216,10 @@ def debris(storage: Storage, before: datetime) -> dict[str, Stored]:
                 found |= storage.files(f"raw/{table}/{BATCH_ID}={batch}/")
         if not done.intersection(STAGES[1:]):
             found |= storage.files(f"verdicts/{BATCH_ID}={batch}/")
-        if done.intersection(("rejected", *STAGES[2:])):
-            found |= storage.files(f"parsed/{BATCH_ID}={batch}/")
+    over = {batch for batch, done in stages.items() if done.intersection(("rejected", *STAGES[2:]))}
+    for name, file in storage.files("parsed/").items():
+        if name.split("/")[1].removeprefix(f"{BATCH_ID}=") in over:
+            found[name] = file
     return {name: file for name, file in found.items() if file.changed_at < before}
 
 

@@ -178,6 +178,11 @@ def _details(error: ServerError) -> dict[str, str]:
     return error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": str(error)}
 
 
+def is_refusal(error: DatabaseError) -> bool:
+    """Whether the server answered, and would not."""
+    return isinstance(error.__cause__, ServerError)
+
+
 def reason(error: DatabaseError) -> str:
     """What went wrong, in the words of the server or of the system."""
     cause = error.__cause__

@@ -46,11 +46,11 @@ class RawZone(Manifests):
             raise StateError(f"{name} is there, and no batch was to write it before {batch_id}: run again.")
         return {name: len(data)}
 
-    def read(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> DataFrame:
+    def read(self, spark: SparkSession, table: SourceTable, extract: Manifest, *, copies: bool = False) -> DataFrame:
         """The table's rows of a batch, with the model's schema and a column `_unreadable` (the line, where it is
         no JSON object of that schema).
 
-        Few rows are read at once, by Arrow.
+        Few rows are read at once, by Arrow. `copies`: of many, from what the raw gate parsed, where that is there.
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
         parts = self.parts(table, extract)
@@ -60,8 +60,8 @@ class RawZone(Manifests):
         if (few := self.few(spark, table, extract)) is not None:
             readable = few.append_column(UNREADABLE, pa.nulls(few.num_rows, pa.string()))
             return frames.of_arrow(spark, readable.to_batches(), frames.parsed(schema))
-        if copies := self._copies(table, extract):
-            rows = spark.read.schema(table.spark_schema("raw")).parquet(*copies)
+        if copies and (copied := self._copies(table, extract)):
+            rows = spark.read.schema(table.spark_schema("raw")).parquet(*copied)
             return rows.withColumn(UNREADABLE, F.lit(None).cast("string"))
         uris = [part.uri for part in parts]
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)

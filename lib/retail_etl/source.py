@@ -79,8 +79,8 @@ class Snapshot:
         connection.run(source_sql.SESSION)
         own_zone = str(self._one("SELECT current_setting('TimeZone')")[0])
         self.zone = zone or own_zone
-        # The JDBC driver would ask for Java's.
-        self.session = f"{source_sql.SESSION}; SET TimeZone TO '{own_zone}'"
+        quoted_zone = own_zone.replace("'", "''")
+        self.session = f"{source_sql.SESSION}; SET TimeZone TO '{quoted_zone}'"  # the JDBC driver would ask for Java's
         # The clock is read first, the open transactions next, the snapshot last: a transaction that begins in
         # between is younger than the clock, and one that ends in between is counted as open.
         clock, self.server_version, number, self.is_standby, self.sees_all = self._one(_CLOCKS, zone=self.zone)

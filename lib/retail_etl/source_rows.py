@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from retail_etl import spark
 from retail_etl.contract import SourceColumn
 from retail_etl.errors import DatabaseError
-from retail_etl.postgres import APPLICATION, quoted, reason
+from retail_etl.postgres import APPLICATION, is_refusal, quoted, reason
 from retail_etl.source import Reading, Snapshot
 from retail_etl.source_sql import exact
 
@@ -69,6 +69,8 @@ def being_read(snapshot: Snapshot) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
+        if is_refusal(error) and "snapshot" not in reason(error):
+            raise
         raise _broke_off(snapshot, reason(error)) from error
     except spark.FAILURES as error:
         if said := spark.said_by(_JDBC_ERROR, error):

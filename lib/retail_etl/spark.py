@@ -233,6 +233,8 @@ def _keep_classes_at_hand(jvm: Any) -> None:
         setattr(jvm, name, getattr(jvm, name))
     jvm.Spark3Util = jvm.org.apache.iceberg.spark.Spark3Util
     jvm.Expressions = jvm.org.apache.iceberg.expressions.Expressions
+    jvm.Conversions = jvm.org.apache.iceberg.types.Conversions
+    jvm.Collections = jvm.java.util.Collections
 
 
 def jars(packages: Sequence[str]) -> dict[str, str]:

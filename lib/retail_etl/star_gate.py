@@ -107,7 +107,7 @@ def _keys_there(lake: Lake, batch_id: int, surveys: Mapping[str, Survey]) -> Cal
     def there(column: Column, asked: Values) -> Values:
         table = model.STAR[column.referenced_table]
         if not table.large:
-            return whole(table.name)
+            return whole(table.name) & asked
         of_batch = surveys.get(table.name)
         written = of_batch.values[table.key] & asked if of_batch is not None and of_batch.is_certain else Values()
         return written | lake.keys(table, lake.latest(table, [batch_id]), asked - written)

@@ -100,32 +100,31 @@ def look_at(part: Part) -> Survey:
     since = time.monotonic()
     table = part.of
     found = _nothing(table)
+    copy = pa.BufferOutputStream()
     try:
-        with _copy(part, found) as keep:
+        with _copying(part, copy) as keep:
             for rows in json_objects.rows(part) if part.table in model.SOURCE else _from_parquet(table, part):
                 _note(found, table, rows)
                 keep(rows)
     except (UnclearError, StateError, StorageError, *DAMAGED):
         found.is_certain = False  # Spark says what is wrong with it
+    if part.copy and found.is_certain:
+        data = copy.getvalue()
+        create(part.copy, data.to_pybytes())  # an earlier try of this task may have done so
+        found.copies[part.copy] = data.size
     found.seconds = time.monotonic() - since
     return found
 
 
 @contextmanager
-def _copy(part: Part, found: Survey) -> Iterator[Callable[[Any], None]]:
-    """Where a copy is wanted, what is kept within the block is one when the block ends, and not where it fails."""
+def _copying(part: Part, copy: pa.BufferOutputStream) -> Iterator[Callable[[Any], None]]:
+    """Gives what takes rows; where a copy of the part is wanted, they are Parquet when the block ends."""
     if not part.copy:
         yield lambda rows: None
         return
-    sink = pa.BufferOutputStream()
-    # It is read once, whole.
-    with pq.ParquetWriter(
-        sink, json_objects.schema_of(part.of), use_dictionary=False, write_statistics=False
-    ) as writer:
+    schema = json_objects.schema_of(part.of)
+    with pq.ParquetWriter(copy, schema, use_dictionary=False, write_statistics=False) as writer:  # it is read whole
         yield writer.write_table
-    data = sink.getvalue()
-    create(part.copy, data.to_pybytes())
-    found.copies[part.copy] = data.size
 
 
 def surveyed_columns(table: SourceTable | StarTable) -> tuple[str, ...]:
