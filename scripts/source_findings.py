@@ -18,10 +18,10 @@ CONNECTIONS = 10
 """A run opens one for its snapshot, and on each core one for a partition and one for a question."""
 
 # What a first run takes on two cores that do nothing else: whatever the rows, and for each million rows of all tables.
-# Measured by `make demo` (21,000 rows: 22 s) and `make benchmark` (4,200,385 rows: 73, 81, 108 s); docs/performance.md,
+# Measured by `make demo` (21,000 rows: 17 s) and `make benchmark` (4,200,385 rows: 80 to 83 s); docs/performance.md,
 # "How it grows".
-FIRST_RUN_SECONDS = 22.0
-FIRST_RUN_SECONDS_PER_MILLION_ROWS = 13.0
+FIRST_RUN_SECONDS = 17.0
+FIRST_RUN_SECONDS_PER_MILLION_ROWS = 15.0
 
 Level = Literal["must", "should", "note"]
 

@@ -1,12 +1,16 @@
 import re
+import socket
+from threading import Thread
 
 import pytest
 from pg8000.exceptions import DatabaseError as ServerError
 from pg8000.exceptions import InterfaceError
 
-from retail_etl.errors import ConfigurationError
+from retail_etl.errors import ConfigurationError, DatabaseError
 from retail_etl.postgres import Database, names, quoted
 from retail_etl.source_sql import without_limits
+
+SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 
 
 def test_a_url_is_read_whole_and_its_password_is_not_shown() -> None:
@@ -52,6 +56,25 @@ def test_a_secret_without_a_key_names_it() -> None:
     assert Database.from_secret("warehouse", secret).port == 5432
     with pytest.raises(ConfigurationError, match="password"):
         Database.from_secret("warehouse", secret | {"password": ""})
+
+
+@pytest.mark.parametrize(("mode", "asks"), [("disable", False), ("require", True), ("verify-full", True)])
+def test_tls_is_asked_for_where_it_is_wanted_and_nowhere_else(mode: str, asks: bool) -> None:
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            connection, _ = server.accept()
+            with connection:
+                said.append(connection.recv(8))
+
+        listening = Thread(target=listen)
+        listening.start()
+        url = f"postgresql://me:x@127.0.0.1:{server.getsockname()[1]}/t?sslmode={mode}"
+        with pytest.raises(DatabaseError, match="Cannot reach"):
+            Database.from_url("source", url).connect()
+        listening.join()
+    assert (said[0] == SSL_REQUEST) is asks
 
 
 def test_names_are_quoted() -> None:
