@@ -3,7 +3,7 @@ query. tests/unit/test_few_rows.py holds both against each other.
 """
 
 from decimal import Decimal
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
 from retail_etl import frames
 from retail_etl.schema import BATCH_ID, StarTable
+from retail_etl.survey import WIDE
 from retail_etl.values import numbers_in
 
-_WIDE = pa.decimal128(38, 4)
 
-
+@cache
 def schema_of(table: StarTable) -> pa.Schema:
     """The columns of the model, and `batch_id`; all of them may be NULL."""
-    return to_arrow_schema(frames.parsed(_columns(table)))
+    return to_arrow_schema(_struct_of(table))
 
 
 def of_frame(table: StarTable, frame: DataFrame) -> pa.Table:
     """The rows of a frame that has these columns, and others perhaps."""
-    batches: list[Any] = frame.select(*schema_of(table).names)._collect_as_arrow()
-    return pa.Table.from_batches(batches).cast(schema_of(table)) if batches else schema_of(table).empty_table()
+    schema = schema_of(table)
+    batches: list[Any] = frame.select(*schema.names)._collect_as_arrow()
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
 
 
 def to_frame(session: SparkSession, table: StarTable, rows: pa.Table) -> DataFrame:
     """The rows as a frame of one partition."""
-    return frames.of_arrow(session, rows.to_batches(), frames.parsed(_columns(table))).coalesce(1)
+    return frames.of_arrow(session, rows.to_batches(), _struct_of(table)).coalesce(1)
 
 
-def _columns(table: StarTable) -> str:
-    return f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint"
+@cache  # Java parses it
+def _struct_of(table: StarTable) -> StructType:
+    return frames.parsed(f"{table.spark_schema('lake')}, `{BATCH_ID}` bigint")
 
 
 def latest(table: StarTable, rows: pa.Table) -> pa.Table:
@@ -63,9 +66,5 @@ def _are_equal(one: Any, other: Any) -> Any:
 
 def sums(table: StarTable, rows: pa.Table) -> dict[str, Decimal]:
     """How many rows there are (`rows`), and the sum of each additive column."""
-    totals = {name: pc.sum(rows[name].cast(_WIDE)).as_py() for name in _additive(table)}
+    totals = {name: pc.sum(rows[name].cast(WIDE)).as_py() for name in table.additive_columns}
     return {"rows": Decimal(rows.num_rows)} | {name: total or Decimal(0) for name, total in totals.items()}
-
-
-def _additive(table: StarTable) -> list[str]:
-    return [column.name for column in table.columns if column.is_additive]

@@ -175,8 +175,7 @@ def keys_by_table(rows: DataFrame | None) -> dict[str, list[int]]:
 
 def sums(star: StarTable, rows: DataFrame) -> dict[str, Decimal]:
     """How many rows there are, and the sum of each additive column, of rows in the raw zone's or the lake's types."""
-    columns = [column for column in star.columns if column.is_additive]
-    totals = [F.sum(F.col(column.name).cast("decimal(38,4)")).alias(column.name) for column in columns]
+    totals = [F.sum(F.col(name).cast("decimal(38,4)")).alias(name) for name in star.additive_columns]
     found = rows.agg(F.count(F.lit(1)).alias("rows"), *totals).first()
     return {name: Decimal(value or 0) for name, value in (found.asDict() if found else {}).items()}
 

@@ -506,7 +506,7 @@ SHOWN_BY: dict[str, StarTable] = {table.sources[0]: table for table in STAR.valu
 def additive(source: str) -> tuple[str, ...]:
     """The columns of a source table whose sums must be the same in source, raw zone and star."""
     star = SHOWN_BY.get(source)
-    return tuple(column.name for column in star.columns if column.is_additive) if star else ()
+    return star.additive_columns if star else ()
 
 
 def contract_version() -> str:

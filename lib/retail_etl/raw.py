@@ -53,43 +53,17 @@ class RawZone(Manifests):
         Few rows are read at once, by Arrow. `copies`: of many, from what the raw gate parsed, where that is there.
         Only what the manifest names is read; StateError where an object is gone or has another size.
         """
-        parts = self.parts(table, extract)
         schema = f"{table.spark_schema('raw')}, `{UNREADABLE}` string"
-        if not parts:
-            return frames.of_rows(spark, [], schema)
         if (few := self.few(spark, table, extract)) is not None:
             readable = few.append_column(UNREADABLE, pa.nulls(few.num_rows, pa.string()))
             return frames.of_arrow(spark, readable.to_batches(), frames.parsed(schema))
+        uris = [part.uri for part in self.parts(table, extract)]
+        if not uris:
+            return frames.of_rows(spark, [], schema)
         if copies and (copied := self._copies(table, extract)):
             rows = spark.read.schema(table.spark_schema("raw")).parquet(*copied)
             return rows.withColumn(UNREADABLE, F.lit(None).cast("string"))
-        uris = [part.uri for part in parts]
         return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(uris)
-
-    def to_be_copied(self, parts: Sequence[Part], batch_id: int) -> list[Part]:
-        """The parts, each with a place for a copy: see `_copies`."""
-        folder = parsed_folder(batch_id)
-        return [replace(part, copy=self.storage.uri(f"{folder}{part.table}/{uuid4()}.parquet")) for part in parts]
-
-    def _copies(self, table: SourceTable, extract: Manifest) -> list[str]:
-        """Where the table's rows of a batch lie as the raw gate parsed them: Spark reads Parquet in a third of the time
-        that JSON takes it. None where it left none, or not all are there any more.
-        """
-        batch_id = extract["batch_id"]
-        copies: dict[str, int] = (self.manifest(batch_id, "quality_raw") or {}).get("parsed", {}).get(table.name, {})
-        if not copies:
-            return []
-        there = self.storage.sizes(f"{parsed_folder(batch_id)}{table.name}/")
-        are_whole = all(there.get(name) == size for name, size in copies.items())
-        return [self.storage.uri(name) for name in copies] if are_whole else []
-
-    def named(self, copies: Mapping[str, int]) -> dict[str, int]:
-        """The same by their names in the zone instead of their URIs."""
-        return {f"parsed/{uri.rpartition('/parsed/')[2]}": size for uri, size in copies.items()}
-
-    def remove_copies(self, batch_id: int) -> None:
-        """Remove them, once nobody asks for the rows again."""
-        self.storage.remove(list(self.storage.sizes(parsed_folder(batch_id))))
 
     def few(self, spark: SparkSession, table: SourceTable, extract: Manifest) -> pa.Table | None:
         """The same rows in this process, without that column, where the session is for few and all of them are as the
@@ -110,6 +84,31 @@ class RawZone(Manifests):
             return values_of(few.filter(pc.invert(pc.fill_null(is_later, fill_value=False)))[table.key])
         last = F.col("last_updated")
         return keys_in(self.read(spark, table, extract).where(last.isNull() | (last <= F.lit(moment))), table.key)
+
+    def to_be_copied(self, parts: Sequence[Part], batch_id: int) -> list[Part]:
+        """The parts, each with a place for a copy: see `_copies`."""
+        place = parsed_folder(batch_id)
+        return [replace(part, copy=self.storage.uri(f"{place}{part.table}/{uuid4()}.parquet")) for part in parts]
+
+    def _copies(self, table: SourceTable, extract: Manifest) -> list[str]:
+        """Where the table's rows of a batch lie as the raw gate parsed them: Spark reads Parquet in a third of the time
+        that JSON takes it. None where it left none, or not all are there any more.
+        """
+        batch_id = extract["batch_id"]
+        copies: dict[str, int] = (self.manifest(batch_id, "quality_raw") or {}).get("parsed", {}).get(table.name, {})
+        if not copies:
+            return []
+        there = self.storage.sizes(f"{parsed_folder(batch_id)}{table.name}/")
+        are_whole = all(there.get(name) == size for name, size in copies.items())
+        return [self.storage.uri(name) for name in copies] if are_whole else []
+
+    def named(self, copies: Mapping[str, int]) -> dict[str, int]:
+        """The same by their names in the zone instead of their URIs."""
+        return {f"parsed/{uri.rpartition('/parsed/')[2]}": size for uri, size in copies.items()}
+
+    def remove_copies(self, batch_id: int) -> None:
+        """Remove them, once nobody asks for the rows again."""
+        self.storage.remove(list(self.storage.sizes(parsed_folder(batch_id))))
 
     def parts(self, table: SourceTable, extract: Manifest) -> list[Part]:
         """The table's objects of a batch; StateError where one is gone or has another size."""

@@ -177,6 +177,11 @@ class StarTable(Table):
         return (self.key, BATCH_ID) if self.is_fact else (self.key,)
 
     @property
+    def additive_columns(self) -> tuple[str, ...]:
+        """The columns whose sums must be the source's."""
+        return tuple(column.name for column in self.columns if column.is_additive)
+
+    @property
     def date_columns(self) -> tuple[str, ...]:
         """The columns whose dates the calendar must cover."""
         return tuple(column.name for column in self.columns if column.type is DATE and self.is_fact)

@@ -127,8 +127,7 @@ def _sums(
     """What was let through must be there: as a version of this batch, or as the one that is current and its equal.
     `counts`: of what the batch wrote of the table.
     """
-    names = ("rows", *(column.name for column in table.columns if column.is_additive))
-    here = {name: counts.totals.get(name, Decimal(0)) for name in names}
+    here = {name: counts.totals.get(name, Decimal(0)) for name in ("rows", *table.additive_columns)}
     if here["rows"] != int(let_through["rows"]):
         written = counts.values.get(table.key, Values())
         here = gates.plus(here, _unchanged(job, zone, lake, batch_id, table, written))

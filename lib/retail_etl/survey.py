@@ -43,7 +43,8 @@ _OTHERWISE_TOLD = frozenset(
 )
 """The kinds of rules that rows do not tell one by one: counts, values and what lies elsewhere tell them."""
 
-_WIDE = pa.decimal128(38, 4)
+WIDE = pa.decimal128(38, 4)
+"""Room for the sum of any additive column."""
 
 
 @dataclass
@@ -171,7 +172,7 @@ def _note(found: Survey, table: SourceTable | StarTable, rows: Any) -> None:
         found.values[name] |= values_of(rows[name])
     for column in table.columns:
         if column.is_additive:
-            total = pc.sum(rows[column.name].cast(_WIDE)).as_py()
+            total = pc.sum(rows[column.name].cast(WIDE)).as_py()
             found.sums[column.name] = found.sums.get(column.name, Decimal(0)) + (total or Decimal(0))
 
 
@@ -237,7 +238,7 @@ def _reach_minimum(rows: Any, rule: Expectation) -> bool:
     if rule.column.type.raw == "string":
         if minimum <= 0:
             return not pc.any(pc.starts_with(column, "-")).as_py()
-        column = column.cast(_WIDE)
+        column = column.cast(WIDE)
     return _all(pc.greater_equal(column, pa.scalar(minimum).cast(column.type)))
 
 
